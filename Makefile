@@ -1,0 +1,31 @@
+# The two commands that everybody needs: `make run` shows Weir at work, `make test` proves it.
+SHELL := /bin/sh
+CARGO ?= cargo
+weir := target/release/weir
+# `make test NEEDS=skip` does not look for what the tests need beyond Rust; tests that lack it fail.
+NEEDS ?= install
+
+.PHONY: run test bench
+
+# Builds Weir and runs a flow in a home that is thrown away: a real name server where bind9 is installed, else the tour.
+run:
+	$(CARGO) build --release -p weir
+	WEIR=$(weir) scripts/run-a-flow
+
+test:
+	@[ "$(NEEDS)" = skip ] || scripts/install-test-needs
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) test --workspace
+	@if command -v cargo-deny >/dev/null 2>&1; then $(CARGO) deny --offline check bans licenses sources; \
+	else echo "cargo-deny is not here: licences and banned crates were not checked"; fi
+
+# Measures Weir against its floors in rotating rounds of one run: ratios, for docs/performance.md. Wants a quiet machine;
+# BENCH_DIR is where all of it writes, best on a disk of its own. ninja is compared with where it is installed.
+BENCH_DIR ?= /tmp
+bench:
+	$(CARGO) build --release -p weir-core -p weir-engine -p weir-tests --examples
+	target/release/examples/step_floor
+	target/release/examples/spawn_floor $(BENCH_DIR)
+	target/release/examples/store_floor $(BENCH_DIR)
+	target/release/examples/engine_floor $(BENCH_DIR)

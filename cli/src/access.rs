@@ -1,0 +1,298 @@
+//! The way to a home: the engine that holds it answers over the socket; if nobody holds it, the engine runs in here.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use weir_core::ids::RunId;
+use weir_engine::api::{self, Problem, Request};
+use weir_engine::begin::Begin;
+use weir_engine::door::{Answer, Caller, Door};
+use weir_engine::engine::{Config, Engine, Handle};
+use weir_engine::home::{self, Home, HomeLock};
+use weir_engine::library::Library;
+use weir_engine::processes::Program;
+
+use crate::args::Global;
+use crate::shipped;
+
+/// What a command wants of a home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To look, and be gone in a moment.
+    Look,
+    /// To move runs: unfinished ones are taken up, and others may ask meanwhile.
+    Move,
+}
+
+/// The way to a home.
+pub(crate) enum Access {
+    /// The engine runs in this process.
+    Local(Box<Local>),
+    /// Another process holds the home and answers there.
+    Remote(PathBuf),
+}
+
+/// An engine in this process.
+pub(crate) struct Local {
+    engine: Engine,
+    home: Home,
+    purpose: Purpose,
+    door: Option<Door>,
+    lock: HomeLock,
+}
+
+/// A run's events as they come.
+pub(crate) struct Watch {
+    events: mpsc::Receiver<Value>,
+    end: JoinHandle<Result<(), Problem>>,
+}
+
+/// How often and how long to try a home that is held by somebody who does not answer: it may be about to begin or to end.
+const TRIES: (u32, Duration) = (40, Duration::from_millis(25));
+
+/// How many jobs may work on this machine at once, if nobody says: most wait for a disk or for another machine.
+pub(crate) fn usual_slots() -> u32 {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(processors.saturating_mul(2)).unwrap_or(u32::MAX).max(8)
+}
+
+/// Where the home is.
+///
+/// # Errors
+/// Nothing names one.
+pub(crate) fn home_path(global: &Global) -> Result<PathBuf, home::Error> {
+    match &global.home {
+        Some(path) => Ok(path.clone()),
+        None => Home::default_path(),
+    }
+}
+
+impl Access {
+    /// Finds the way. `command` is what other people are told who holds the home; it must hold no secret.
+    ///
+    /// # Errors
+    /// The home can't be used, or is held by somebody who does not answer.
+    pub(crate) async fn open(
+        global: &Global,
+        command: &str,
+        purpose: Purpose,
+    ) -> anyhow::Result<Self> {
+        let path = home_path(global)?;
+        Self::open_at(&path, command, purpose, usual_slots()).await
+    }
+
+    /// As [`Self::open`], with as many jobs at once.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub(crate) async fn open_at(
+        path: &Path,
+        command: &str,
+        purpose: Purpose,
+        slots: u32,
+    ) -> anyhow::Result<Self> {
+        let socket = path.join("weir.sock");
+        let mut tries = TRIES.0;
+        loop {
+            if Caller::connect(&socket).await.is_some() {
+                return Ok(Self::Remote(socket));
+            }
+            let home = Home::open(path)?;
+            match HomeLock::take(&home, command) {
+                Ok(lock) => return Self::start(home, lock, purpose, slots).await,
+                Err(home::Error::Held { .. }) if tries > 0 => {
+                    tries -= 1;
+                    tokio::time::sleep(TRIES.1).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn start(
+        home: Home,
+        lock: HomeLock,
+        purpose: Purpose,
+        slots: u32,
+    ) -> anyhow::Result<Self> {
+        let library = shipped::library(home.path()).await?;
+        let config = Config {
+            home: home.clone(),
+            slots,
+            library,
+            program: Program::this(),
+            takes_up: purpose == Purpose::Move,
+        };
+        let engine = Engine::start(config).await?;
+        // Who only looks is gone before anybody could be served well.
+        let door = match purpose {
+            Purpose::Move => Some(Door::open(&home.socket(), engine.handle().clone())?),
+            Purpose::Look => None,
+        };
+        Ok(Self::Local(Box::new(Local { engine, home, purpose, door, lock })))
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub(crate) async fn ask(&self, request: Request) -> Result<Value, Problem> {
+        match self {
+            Self::Local(local) => api::answer(local.engine.handle(), request).await,
+            Self::Remote(socket) => match Caller::connect(socket).await {
+                Some(mut caller) => caller.ask(&request).await,
+                None => Err(gone()),
+            },
+        }
+    }
+
+    /// Follows a run from an event on.
+    ///
+    /// # Errors
+    /// The engine went away.
+    pub(crate) async fn watch(&self, run: i64, after: i64) -> Result<Watch, Problem> {
+        let (sink, events) = mpsc::channel(256);
+        let end = match self {
+            Self::Local(local) => {
+                let handle = local.engine.handle().clone();
+                tokio::spawn(async move { api::watch(&handle, RunId(run), after, sink).await })
+            }
+            Self::Remote(socket) => {
+                let mut caller = Caller::connect(socket).await.ok_or_else(gone)?;
+                caller.watch(RunId(run), after).await?;
+                tokio::spawn(async move {
+                    loop {
+                        let Answer::Event(event) = caller.next().await? else { return Ok(()) };
+                        if sink.send(event).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                })
+            }
+        };
+        Ok(Watch { events, end })
+    }
+
+    /// The library, where the engine runs in here.
+    pub(crate) fn library(&self) -> Option<&Library> {
+        match self {
+            Self::Local(local) => Some(local.engine.handle().library()),
+            Self::Remote(_) => None,
+        }
+    }
+
+    /// Whether the engine runs in here.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+
+    /// Leaves. An engine in here stops; runs that others asked it for go on in the background.
+    ///
+    /// # Errors
+    /// The background could not be started.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        let Self::Local(local) = self else { return Ok(()) };
+        let moves = local.purpose == Purpose::Move && moves_any(local.engine.handle()).await;
+        let home = local.home.clone();
+        local.stop().await;
+        if moves {
+            crate::background::start(home.path()).await?;
+        }
+        Ok(())
+    }
+
+    /// Leaves at once: nothing is handed on. Jobs that work go on; who opens the home next takes their runs up.
+    pub(crate) async fn leave(self) {
+        if let Self::Local(local) = self {
+            local.stop().await;
+        }
+    }
+}
+
+impl Local {
+    /// Begins a run of a flow that is ready.
+    ///
+    /// # Errors
+    /// The parameters or the choice of jobs do not fit; nothing has run.
+    pub(crate) async fn begin(&self, begin: Begin) -> Result<i64, Problem> {
+        Ok(self.engine.handle().begin(begin).await?.0)
+    }
+
+    /// The engine.
+    pub(crate) fn handle(&self) -> &Handle {
+        self.engine.handle()
+    }
+
+    async fn stop(self) {
+        let Self { engine, door, lock, .. } = self;
+        drop(door);
+        engine.stop().await;
+        drop(lock);
+    }
+}
+
+/// Whether any run of the home moves, or could.
+pub(crate) async fn moves_any(handle: &Handle) -> bool {
+    for state in ["queued", "running", "failing", "cancelling"] {
+        let request = Request::Runs {
+            project: None,
+            flow: None,
+            state: Some(state.to_owned()),
+            before: None,
+            limit: 1,
+        };
+        let found = api::answer(handle, request).await;
+        if found.is_ok_and(|runs| runs.as_array().is_some_and(|runs| !runs.is_empty())) {
+            return true;
+        }
+    }
+    false
+}
+
+impl Watch {
+    /// The next event; `None` when the run has ended.
+    ///
+    /// # Errors
+    /// What the engine says, or that it went away.
+    pub(crate) async fn next(&mut self) -> Result<Option<Value>, Problem> {
+        if let Some(event) = self.events.recv().await {
+            return Ok(Some(event));
+        }
+        match (&mut self.end).await {
+            Ok(result) => result.map(|()| None),
+            Err(error) => {
+                Err(Problem { exit: 1, message: error.to_string(), mistakes: Value::Null })
+            }
+        }
+    }
+
+    /// An event that has come already.
+    pub(crate) fn ready(&mut self) -> Option<Value> {
+        self.events.try_recv().ok()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.end.abort();
+    }
+}
+
+fn gone() -> Problem {
+    Problem {
+        exit: 1,
+        message: "the engine that held this home went away".to_owned(),
+        mistakes: Value::Null,
+    }
+}
+
+/// Who asks, for the records: the user of this process.
+pub(crate) fn asker() -> String {
+    let name = ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
+    name.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}

@@ -1,0 +1,115 @@
+//! `weir serve`: the loop without pages. It takes up every unfinished run and answers other commands.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::bail;
+use tokio::signal::unix::{SignalKind, signal};
+use weir_engine::api::{self, Request};
+use weir_engine::engine::Handle;
+
+use crate::access::{self, Access, Purpose, moves_any};
+use crate::args::{self, Global};
+use crate::background::READY;
+use crate::end::{End, Ended};
+
+/// How long one in the background waits for its first run.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One in the background is in a session of its own, so that no terminal takes it along. Before any thread is started.
+pub(crate) fn leave_terminal(args: &args::Serve) {
+    if args.until_idle
+        && let Err(error) = rustix::process::setsid()
+    {
+        tell!("this process keeps its session: {error}");
+    }
+}
+
+pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
+    let path = access::home_path(global)?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let slots = args.slots.unwrap_or_else(access::usual_slots).max(1);
+    let access = Access::open_at(&path, "weir serve", Purpose::Move, slots).await?;
+    let Access::Local(local) = &access else {
+        if args.until_idle {
+            // Somebody else was quicker, and answers.
+            say!("{READY}")?;
+            return Ok(End::Done);
+        }
+        bail!("{} is served already\nhelp: `weir runs` shows what it does", path.display());
+    };
+    if args.until_idle {
+        let mut out = std::io::stdout();
+        // Who waits for this line may be gone: that is no reason not to move the runs.
+        let _ = writeln!(out, "{READY}").and_then(|()| out.flush());
+    } else {
+        let moving = unfinished(local.handle()).await;
+        tracing::info!(
+            "serving {}: {} unfinished runs, {slots} jobs at once",
+            path.display(),
+            moving.len()
+        );
+    }
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = idle(local.handle()), if args.until_idle => {}
+    }
+    let left = unfinished(local.handle()).await;
+    access.leave().await;
+    if !args.until_idle {
+        tell_left(global, &left);
+    }
+    Ok(End::Done)
+}
+
+/// What goes on without the engine, for whoever stopped it.
+fn tell_left(global: &Global, left: &[(i64, String)]) {
+    if global.quiet {
+        return;
+    }
+    match left {
+        [] => tell!("stopped; no run is unfinished"),
+        runs => {
+            let names: Vec<String> =
+                runs.iter().map(|(run, state)| format!("{run} ({state})")).collect();
+            tell!("stopped; unfinished runs, taken up by the next engine: {}", names.join(", "));
+            tell!("jobs that work go on meanwhile");
+        }
+    }
+}
+
+/// The unfinished runs and their states, newest first.
+async fn unfinished(handle: &Handle) -> Vec<(i64, String)> {
+    let mut found = Vec::new();
+    for state in ["queued", "running", "paused", "asking", "failing", "cancelling"] {
+        let request = Request::Runs {
+            project: None,
+            flow: None,
+            state: Some(state.to_owned()),
+            before: None,
+            limit: 1000,
+        };
+        let Ok(runs) = api::answer(handle, request).await else { continue };
+        let numbers = runs.as_array().into_iter().flatten().filter_map(|run| run["id"].as_i64());
+        found.extend(numbers.map(|run| (run, state.to_owned())));
+    }
+    found.sort_by_key(|(run, _)| std::cmp::Reverse(*run));
+    found
+}
+
+/// Returns when no run moves any more.
+async fn idle(handle: &Handle) {
+    let mut events = handle.watch();
+    if !moves_any(handle).await {
+        let _ = tokio::time::timeout(PATIENCE, events.recv()).await;
+    }
+    while moves_any(handle).await {
+        // Whatever is heard or missed: a look at the store says how things stand.
+        if let Err(tokio::sync::broadcast::error::RecvError::Closed) = events.recv().await {
+            return;
+        }
+        while events.try_recv().is_ok() {}
+    }
+}

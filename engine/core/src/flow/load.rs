@@ -1,0 +1,101 @@
+//! From the text of a file to a flow or a project, with everything that is wrong with it.
+
+use std::collections::BTreeSet;
+
+use super::parse::Reader;
+use super::{Flow, Project, check, lint};
+use crate::job_types::JobTypes;
+use crate::mistake::{Mistake, Place, Severity};
+use crate::yaml::{self, Source};
+
+/// Reads a flow file. `file` is what mistakes call it. The flow is there if no mistake is an error; warnings of the
+/// linter stand among the mistakes, too. Mistakes are sorted by place.
+///
+/// ```
+/// use std::collections::BTreeSet;
+/// use weir_core::flow::{self, Project};
+/// use weir_core::job_types::JobTypes;
+///
+/// let text = "name: a\njobs:\n  b: { uses: nop }\n";
+/// let (flow, mistakes) =
+///     flow::load("a.flow.yaml", text, &Project::default(), &JobTypes::default(), &BTreeSet::new());
+/// assert!(flow.is_none());
+/// assert_eq!(mistakes[0].code, "unknown-job-type");
+/// assert_eq!(mistakes[0].place.line, 3);
+/// ```
+pub fn load(
+    file: &str,
+    text: &str,
+    project: &Project,
+    types: &JobTypes,
+    catalogue: &BTreeSet<String>,
+) -> (Option<Flow>, Vec<Mistake>) {
+    let source = Source::new(text);
+    let (node, mut mistakes) = yaml::read(file, &source);
+    let Some(node) = node else { return (None, sorted(empty(file, mistakes))) };
+    let mut reader = Reader::new(file, &source, types);
+    let flow = reader.flow(node, project);
+    mistakes.append(&mut reader.mistakes);
+    let around = check::Around { file, source: &source, project, types, catalogue };
+    mistakes.append(&mut check::flow(&flow, &around));
+    mistakes.append(&mut lint::flow(&flow, &around));
+    finish(flow, mistakes)
+}
+
+/// Reads a `project.yaml`. `file` is what mistakes call it. The project is there if no mistake is an error.
+pub fn load_project(
+    file: &str,
+    text: &str,
+    types: &JobTypes,
+    catalogue: &BTreeSet<String>,
+) -> (Option<Project>, Vec<Mistake>) {
+    let source = Source::new(text);
+    let (node, mut mistakes) = yaml::read(file, &source);
+    let Some(node) = node else { return (None, sorted(empty(file, mistakes))) };
+    let mut reader = Reader::new(file, &source, types);
+    let project = reader.project(&node);
+    mistakes.append(&mut reader.mistakes);
+    let around = check::Around { file, source: &source, project: &project, types, catalogue };
+    mistakes.append(&mut check::project(&node, &around));
+    mistakes.append(&mut lint::recovers(&project.recover, &around));
+    finish(project, mistakes)
+}
+
+fn finish<T>(what: T, mistakes: Vec<Mistake>) -> (Option<T>, Vec<Mistake>) {
+    let is_right = mistakes.iter().all(|mistake| mistake.severity == Severity::Warning);
+    (is_right.then_some(what), sorted(mistakes))
+}
+
+/// A file in which nothing stands is wrong, too.
+fn empty(file: &str, mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
+    if mistakes.is_empty() {
+        mistakes.push(Mistake {
+            file: file.to_owned(),
+            place: Place { line: 1, column: 1, length: 1 },
+            severity: Severity::Error,
+            code: "empty-file",
+            message: "the file is empty".to_owned(),
+            help: Some("begin with `name:`; `weir schema` tells all keys".to_owned()),
+        });
+    }
+    mistakes
+}
+
+fn sorted(mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
+    for mistake in &mut mistakes {
+        mistake.place.length = mistake.place.length.max(1);
+    }
+    mistakes.sort();
+    mistakes.dedup();
+    let more = mistakes.len().saturating_sub(check::MAX_MISTAKES);
+    if more > 0 {
+        mistakes.truncate(check::MAX_MISTAKES);
+        if let Some(last) = mistakes.last_mut() {
+            last.help = Some(format!(
+                "{}; {more} more mistakes are not shown",
+                last.help.as_deref().unwrap_or("")
+            ));
+        }
+    }
+    mistakes
+}

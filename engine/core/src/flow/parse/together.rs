@@ -1,0 +1,184 @@
+//! Keys that can't stand together, or not alone. Judged here, where each key still has its place.
+
+use super::Reader;
+use super::settings::span;
+use crate::mistake::Place;
+use crate::yaml::{Data, Entry, Node};
+
+/// Keys that speak of one piece of work, which a group is not.
+const OF_WORK: [&str; 5] = ["with", "unless", "verify", "outputs", "on-lost"];
+
+impl Reader<'_> {
+    /// A job is one piece of work, or a group.
+    pub(super) fn job_together(&mut self, entry: &Entry) {
+        let (node, name) = (&entry.value, &entry.key);
+        if !matches!(node.data, Data::Map(_)) {
+            return;
+        }
+        match (node.entry("uses"), node.entry("jobs")) {
+            (Some(uses), Some(_)) => self.mistake(
+                uses.place,
+                "group-with-uses",
+                format!("`{name}` has both `uses` and `jobs`"),
+                Some("keep `jobs` for a group, or `uses` for a single job".to_owned()),
+            ),
+            (None, None) => self.mistake(
+                entry.place,
+                "missing-key",
+                format!("`{name}` has no `uses`"),
+                Some("add `uses:` (the job type), or `jobs:` for a group".to_owned()),
+            ),
+            (None, Some(jobs)) => {
+                if matches!(&jobs.value.data, Data::Map(entries) if entries.is_empty()) {
+                    self.mistake(
+                        jobs.place,
+                        "empty-group",
+                        format!("the group `{name}` has no jobs"),
+                        Some("add a job below it, or remove the group".to_owned()),
+                    );
+                }
+                for key in OF_WORK {
+                    if let Some(entry) = node.entry(key) {
+                        self.mistake(
+                            entry.place,
+                            "group-with-work",
+                            format!("`{key}` speaks of one piece of work, and `{name}` is a group"),
+                            Some("move it to the jobs of the group".to_owned()),
+                        );
+                    }
+                }
+            }
+            (Some(_), None) => {}
+        }
+        if node.entry("foreach").is_none() {
+            for key in ["parallel", "fail-fast"] {
+                if let Some(entry) = node.entry(key) {
+                    self.mistake(
+                        entry.place,
+                        "without-foreach",
+                        format!(
+                            "`{key}` speaks of the items of a `foreach`, and `{name}` has none"
+                        ),
+                        Some(format!("add `foreach:`, or remove `{key}`")),
+                    );
+                }
+            }
+        }
+        self.times_together(node);
+        if let Some(retry) = node.get("retry") {
+            self.retry_together(retry);
+        }
+        for item in node.get("recover").map(Node::items).unwrap_or_default() {
+            self.recover_together(item);
+        }
+    }
+
+    /// Times that can't be meant, of a flow or a job.
+    pub(super) fn times_together(&mut self, node: &Node) {
+        if let Some(timeout) =
+            node.get("timeout").filter(|node| span(node).is_some_and(|span| span.is_zero()))
+        {
+            self.mistake(
+                timeout.place,
+                "no-time",
+                "a `timeout` of 0 ends everything at once".to_owned(),
+                Some("write how long it may take, or remove `timeout`".to_owned()),
+            );
+        }
+        let late = |key: &str| node.get("late").and_then(|late| late.get(key));
+        if let (Some(start), Some(finish)) = (late("start-within"), late("finish-within"))
+            && let (Some(begins), Some(ends)) = (span(start), span(finish))
+            && begins > ends
+        {
+            self.mistake(
+                finish.place,
+                "never-late",
+                "the end may not be later than the start: `start-within` is longer than `finish-within`".to_owned(),
+                Some("both count from the due time: write a longer `finish-within`".to_owned()),
+            );
+        }
+    }
+
+    /// A longest wait must not be shorter than the first.
+    pub(super) fn retry_together(&mut self, retry: &Node) {
+        let (Some(delay), Some(longest)) = (retry.get("delay"), retry.entry("max-delay")) else {
+            return;
+        };
+        if let (Some(first), Some(most)) = (span(delay), span(&longest.value))
+            && first > most
+        {
+            self.mistake(
+                longest.value.place,
+                "out-of-range",
+                "the longest wait is shorter than the first".to_owned(),
+                Some("write a `max-delay` of at least `delay`".to_owned()),
+            );
+        }
+    }
+
+    /// An entry of `recover` says what it is for, and what follows.
+    pub(super) fn recover_together(&mut self, item: &Node) {
+        let Data::Map(entries) = &item.data else { return };
+        let place = entries.first().map_or(item.place, |entry| entry.place);
+        let has = |key: &str| item.entry(key).is_some();
+        if !has("use") && !has("match") {
+            self.mistake(
+                place,
+                "missing-key",
+                "this entry does not say which failure it is for".to_owned(),
+                Some(
+                    "add `use:` (an entry of the catalogue) or `match:` (what it looks like)"
+                        .to_owned(),
+                ),
+            );
+        } else if !has("use") && !has("then") && !has("jobs") {
+            self.mistake(
+                place,
+                "missing-key",
+                "this entry does not say what follows".to_owned(),
+                Some("add `then:` (retry, retry-from JOB, continue, ask, fail), or `jobs:` that cure it".to_owned()),
+            );
+        }
+    }
+
+    /// A schedule has one trigger, and its parameters are the flow's.
+    pub(super) fn schedule_together(&mut self, item: &Node) {
+        const TRIGGERS: [&str; 5] = ["cron", "every", "at", "flow", "file"];
+        let Data::Map(entries) = &item.data else { return };
+        let place = item.entry("id").map_or(item.place, |entry| entry.place);
+        let written: Vec<&Entry> =
+            entries.iter().filter(|entry| TRIGGERS.contains(&&*entry.key)).collect();
+        match written.as_slice() {
+            [] => self.mistake(
+                place,
+                "missing-key",
+                "this schedule does not say when it runs".to_owned(),
+                Some("add one of `cron:`, `every:`, `at:`, `flow:` and `file:`".to_owned()),
+            ),
+            [_] => {}
+            [first, second, ..] => self.mistake(
+                second.place,
+                "two-triggers",
+                format!("`{}` and `{}` can't stand in one schedule", first.key, second.key),
+                Some("write a schedule for each".to_owned()),
+            ),
+        }
+    }
+
+    /// Of two with the same id, runs could not be told apart.
+    pub(super) fn schedule_ids(&mut self, list: &Node) {
+        let mut seen: Vec<(&str, Place)> = Vec::new();
+        let ids = list.items().iter().filter_map(|item| item.get("id"));
+        for (id, place) in ids.filter_map(|id| Some((id.text()?, id.place))) {
+            if seen.iter().any(|(known, _)| *known == id) {
+                self.mistake(
+                    place,
+                    "duplicate-name",
+                    format!("a schedule `{id}` stands here a second time"),
+                    Some("give it another `id`".to_owned()),
+                );
+            }
+            seen.push((id, place));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The job types that are known: what a flow file may name in `uses`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::job_type::{Fault, JobType, Nature};
+use crate::schema::{Checker, Schema};
+
+/// All job types by name.
+#[derive(Clone, Debug, Default)]
+pub struct JobTypes {
+    known: BTreeMap<String, Arc<Known>>,
+}
+
+/// What is known of one job type.
+pub struct Known {
+    name: String,
+    about: String,
+    nature: Nature,
+    checker: Checker,
+    work: Option<Arc<dyn JobType>>,
+}
+
+impl JobTypes {
+    /// Job types that can do their work.
+    pub fn new(types: impl IntoIterator<Item = Arc<dyn JobType>>) -> Self {
+        let mut all = Self::default();
+        for work in types {
+            all.add(work);
+        }
+        all
+    }
+
+    /// Adds a job type that can do its work; replaces one of the same name.
+    pub fn add(&mut self, work: Arc<dyn JobType>) {
+        let known = Known {
+            name: work.name().to_owned(),
+            about: work.about().to_owned(),
+            nature: work.nature(),
+            checker: Checker::new(work.schema()),
+            work: Some(work),
+        };
+        self.known.insert(known.name.clone(), Arc::new(known));
+    }
+
+    /// Adds a job type of which only the description is at hand: flows that use it can be checked, not run.
+    pub fn declare(&mut self, name: &str, about: &str, nature: Nature, schema: Schema) {
+        let known = Known {
+            name: name.to_owned(),
+            about: about.to_owned(),
+            nature,
+            checker: Checker::new(schema),
+            work: None,
+        };
+        self.known.insert(known.name.clone(), Arc::new(known));
+    }
+
+    /// The job type of that name.
+    pub fn get(&self, name: &str) -> Option<&Known> {
+        self.known.get(name).map(|known| &**known)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Known> {
+        self.known.values().map(|known| &**known)
+    }
+}
+
+impl Known {
+    /// The name that flow files use.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is for, in one sentence.
+    pub fn about(&self) -> &str {
+        &self.about
+    }
+
+    /// How the engine treats it.
+    pub fn nature(&self) -> Nature {
+        self.nature
+    }
+
+    /// The shape of its settings.
+    pub fn schema(&self) -> &Schema {
+        self.checker.schema()
+    }
+
+    /// The shape of its settings, ready to check many.
+    pub fn checker(&self) -> &Checker {
+        &self.checker
+    }
+
+    /// What is wrong with settings beyond their shape.
+    pub fn check(&self, with: &Value) -> Vec<Fault> {
+        self.work.as_ref().map(|work| work.check(with)).unwrap_or_default()
+    }
+
+    /// What does the work. `None` if only its description is at hand.
+    pub fn work(&self) -> Option<&Arc<dyn JobType>> {
+        self.work.as_ref()
+    }
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Known")
+            .field("name", &self.name)
+            .field("nature", &self.nature)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,325 @@
+//! An attempt from its start to its end: is it already done, the work, did it really work, what is known of its failure.
+//!
+//! Everything here may be repeated by another engine after a crash: which part has begun is read from the attempt's
+//! folders and its handle, and each part is begun at most once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use weir_core::diagnose::compile_pattern;
+use weir_core::flow::Output;
+use weir_core::ids::AttemptId;
+use weir_core::job_type::{AttemptContext, Clock, Handle, JobError, Phase, Processes, Runs};
+use weir_core::mask::mask;
+use weir_core::outcome::{ErrorClass, Failure, Outcome, Outputs};
+use weir_core::run::CancelReason;
+
+use crate::diagnosis;
+use crate::input::{Found, Input, Order, Work};
+use crate::logs;
+
+/// Carries out attempts. Shared by all of them.
+pub(crate) struct Attempts {
+    pub(crate) home: PathBuf,
+    pub(crate) processes: Arc<dyn Processes>,
+    pub(crate) runs: Arc<dyn Runs>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) report: Box<dyn Fn(Input) + Send + Sync>,
+    pub(crate) flights: Mutex<BTreeMap<AttemptId, Arc<AtomicBool>>>,
+}
+
+/// How long to wait before work that does not answer is asked again: first, and at most.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// How long to wait before an end that could not be confirmed is asked for again.
+const CANCEL_AGAIN: Duration = Duration::from_secs(5);
+
+impl Attempts {
+    fn flight(&self, id: AttemptId) -> Option<Arc<AtomicBool>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// The folder of one part of an attempt.
+    pub(crate) fn folder(home: &Path, id: AttemptId, phase: Phase) -> PathBuf {
+        let name = format!("{}.{}", id.task.0, id.number);
+        let folder = home.join("runs").join(id.run.0.to_string());
+        match phase {
+            Phase::Work => folder.join(name),
+            Phase::Unless => folder.join(format!("{name}.unless")),
+            Phase::Verify => folder.join(format!("{name}.verify")),
+        }
+    }
+
+    /// Sees that the attempt has begun, and follows it to its end. Doing it twice does it once.
+    pub(crate) async fn launch(self: Arc<Self>, order: Order) {
+        let id = order.id;
+        let is_cancelled = {
+            let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+            if flights.contains_key(&id) {
+                return;
+            }
+            Arc::clone(flights.entry(id).or_default())
+        };
+        let outcome = self.fly(&order, &is_cancelled).await;
+        if let Some(outcome) = outcome {
+            let found = match &outcome {
+                Outcome::Failed(failure) if !is_cancelled.load(Ordering::Acquire) => {
+                    self.diagnose(&order, failure).await
+                }
+                _ => None,
+            };
+            (self.report)(Input::AttemptEnded { id, outcome, found });
+        }
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    async fn diagnose(&self, order: &Order, failure: &Failure) -> Option<Box<Found>> {
+        let folder = Self::folder(&self.home, order.id, Phase::Work);
+        diagnosis::of_attempt(order, folder, failure, self.clock.now()).await
+    }
+
+    /// `None` if the end was asked for before the work began: whoever asked reports the end.
+    async fn fly(&self, order: &Order, is_cancelled: &AtomicBool) -> Option<Outcome> {
+        let has_begun =
+            order.handle.is_some() || Self::folder(&self.home, order.id, Phase::Work).exists();
+        if let Some(unless) = order.unless.as_ref().filter(|_| !has_begun) {
+            match self.part(order, unless, Phase::Unless, None, is_cancelled).await? {
+                Outcome::Done { outputs, .. } | Outcome::AlreadyDone { outputs } => {
+                    return Some(Outcome::AlreadyDone { outputs });
+                }
+                Outcome::Failed(failure) if failure.class == ErrorClass::Exit => {}
+                Outcome::Failed(failure) => {
+                    return Some(Outcome::Failed(about("`unless`", failure)));
+                }
+                Outcome::Cancelled => return Some(Outcome::Cancelled),
+                Outcome::Ask { message, .. } => {
+                    let failure = Failure::new(
+                        ErrorClass::Definition,
+                        format!("`unless` can't ask a person: {message}"),
+                    );
+                    return Some(Outcome::Failed(failure));
+                }
+            }
+        }
+        let outcome =
+            self.part(order, &order.work, Phase::Work, order.handle.clone(), is_cancelled).await?;
+        let Outcome::Done { outputs, exit_code } = outcome else { return Some(outcome) };
+        let outputs = masked(outputs, order);
+        if let Some(verify) = &order.verify {
+            match self.part(order, verify, Phase::Verify, None, is_cancelled).await? {
+                Outcome::Done { .. } | Outcome::AlreadyDone { .. } => {}
+                Outcome::Failed(mut failure) => {
+                    failure.message = format!(
+                        "the work ended well, but `verify` did not hold: {}",
+                        failure.message
+                    );
+                    failure.class = ErrorClass::Verify;
+                    return Some(Outcome::Failed(failure));
+                }
+                Outcome::Cancelled => return Some(Outcome::Cancelled),
+                Outcome::Ask { message, .. } => {
+                    let failure = Failure::new(
+                        ErrorClass::Definition,
+                        format!("`verify` can't ask a person: {message}"),
+                    );
+                    return Some(Outcome::Failed(failure));
+                }
+            }
+        }
+        Some(match missing_output(&order.outputs, &outputs) {
+            Some(message) => Outcome::Failed(Failure {
+                class: ErrorClass::Output,
+                exit_code,
+                signal: None,
+                message,
+            }),
+            None => Outcome::Done { outputs, exit_code },
+        })
+    }
+
+    async fn part(
+        &self,
+        order: &Order,
+        work: &Work,
+        phase: Phase,
+        handle: Option<Handle>,
+        is_cancelled: &AtomicBool,
+    ) -> Option<Outcome> {
+        if is_cancelled.load(Ordering::Acquire) {
+            return None;
+        }
+        let cx = self.context(order, phase);
+        let handle = match handle {
+            Some(handle) => handle,
+            None => match work.job_type.start(&work.with, &cx).await {
+                Ok(handle) => handle,
+                Err(failure) => return Some(Outcome::Failed(shown(failure, order))),
+            },
+        };
+        if phase == Phase::Work {
+            (self.report)(Input::AttemptStarted { id: order.id, handle: handle.clone() });
+        }
+        let mut pause = ASK_AGAIN.0;
+        loop {
+            match work.job_type.follow(&handle, &work.with, &cx).await {
+                Ok(Outcome::Failed(failure)) => {
+                    return Some(Outcome::Failed(shown(failure, order)));
+                }
+                Ok(outcome) => return Some(outcome),
+                Err(failure) if failure.class == ErrorClass::Connection => {
+                    (self.report)(Input::AttemptUnreached { id: order.id });
+                    cx.log.line(&format!("unreachable: {}", failure.message));
+                    self.clock.sleep(pause).await;
+                    pause = (pause * 2).min(ASK_AGAIN.1);
+                }
+                Err(failure) => return Some(Outcome::Failed(shown(failure, order))),
+            }
+        }
+    }
+
+    /// Sees that the attempt ends, and never begins if it has not.
+    pub(crate) async fn cancel(self: Arc<Self>, order: Order, reason: CancelReason) {
+        self.end(&order, reason).await;
+        (self.report)(Input::AttemptEnded {
+            id: order.id,
+            outcome: Outcome::Cancelled,
+            found: None,
+        });
+    }
+
+    /// As [`Attempts::cancel`], for an attempt that can't be carried out any more and has failed for that.
+    pub(crate) async fn abandon(self: Arc<Self>, order: Order, failure: Failure) {
+        self.end(&order, CancelReason::Run).await;
+        let outcome = Outcome::Failed(failure);
+        (self.report)(Input::AttemptEnded { id: order.id, outcome, found: None });
+    }
+
+    async fn end(&self, order: &Order, reason: CancelReason) {
+        let grace = if reason == CancelReason::Kill { Duration::ZERO } else { order.grace };
+        if let Some(flight) = self.flight(order.id) {
+            flight.store(true, Ordering::Release);
+        }
+        for (phase, work) in [
+            (Phase::Unless, order.unless.as_ref()),
+            (Phase::Work, Some(&order.work)),
+            (Phase::Verify, order.verify.as_ref()),
+        ] {
+            let Some(work) = work else { continue };
+            let mut cx = self.context(order, phase);
+            cx.grace = grace;
+            let handle = order.handle.as_ref().filter(|_| phase == Phase::Work);
+            while let Err(failure) = work.job_type.cancel(handle, &work.with, &cx).await {
+                cx.log.line(&format!("its end could not be confirmed: {}", failure.message));
+                tracing::warn!(attempt = %order.id, "its end could not be confirmed: {}", failure.message);
+                self.clock.sleep(CANCEL_AGAIN).await;
+            }
+        }
+    }
+
+    fn context(&self, order: &Order, phase: Phase) -> AttemptContext {
+        let folder = Self::folder(&self.home, order.id, phase);
+        AttemptContext {
+            id: order.id,
+            phase,
+            project: order.project.clone(),
+            flow: order.flow.clone(),
+            path: order.path.clone(),
+            log: Arc::new(logs::Writer::new(folder.clone(), Arc::clone(&order.secrets))),
+            folder,
+            working_dir: order.working_dir.clone(),
+            env: order.env.clone(),
+            run_as: order.run_as.clone(),
+            limits: order.limits.clone(),
+            grace: order.grace,
+            secrets: Arc::clone(&order.secrets),
+            processes: Arc::clone(&self.processes),
+            runs: Arc::clone(&self.runs),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+}
+
+fn about(what: &str, mut failure: Failure) -> Failure {
+    failure.message.insert_str(0, &format!("{what}: "));
+    failure
+}
+
+fn shown(mut failure: JobError, order: &Order) -> Failure {
+    failure.message = mask(&failure.message, &order.secrets);
+    failure
+}
+
+fn masked(outputs: Outputs, order: &Order) -> Outputs {
+    if order.secrets.is_empty() {
+        return outputs;
+    }
+    let text = serde_json::to_string(&outputs).unwrap_or_default();
+    let clean = mask(&text, &order.secrets);
+    if clean == text { outputs } else { serde_json::from_str(&clean).unwrap_or_default() }
+}
+
+/// What is wrong with the outputs, going by what was declared.
+fn missing_output(declared: &[Output], outputs: &Outputs) -> Option<String> {
+    for output in declared {
+        let value = outputs.get(&output.name);
+        let text = match value {
+            None | Some(serde_json::Value::Null) => String::new(),
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        match &output.pattern {
+            None if text.is_empty() => {
+                return Some(format!("the job ended well but left no output `{}`", output.name));
+            }
+            None => {}
+            Some(pattern) => match compile_pattern(&format!("^(?:{pattern})$")) {
+                Ok(matcher) if matcher.is_match(text.as_bytes()) => {}
+                Ok(_) => {
+                    return Some(format!(
+                        "output `{}` is `{text}`, which does not match `{pattern}`",
+                        output.name
+                    ));
+                }
+                Err(error) => {
+                    return Some(format!(
+                        "the pattern of output `{}` can't be read: {error}",
+                        output.name
+                    ));
+                }
+            },
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_core::mistake::Place;
+
+    #[test]
+    fn a_declared_output_must_be_there_and_match_as_a_whole() {
+        let declared = |pattern: Option<&str>| {
+            vec![Output {
+                name: "port_id".into(),
+                pattern: pattern.map(str::to_owned),
+                place: Place::default(),
+            }]
+        };
+        let outputs = |text: &str| Outputs::from([("port_id".to_owned(), text.into())]);
+        assert_eq!(missing_output(&declared(None), &outputs("x")), None);
+        assert_eq!(
+            missing_output(&declared(None), &outputs("")).as_deref(),
+            Some("the job ended well but left no output `port_id`")
+        );
+        assert_eq!(missing_output(&declared(Some("[0-9a-f]+")), &outputs("0af")), None);
+        let message = missing_output(&declared(Some("[0-9a-f]+")), &outputs("0af type=dict"));
+        assert_eq!(
+            message.as_deref(),
+            Some("output `port_id` is `0af type=dict`, which does not match `[0-9a-f]+`")
+        );
+    }
+}

@@ -1,0 +1,205 @@
+//! The socket in the home: other commands on this machine speak to the engine that holds it. A request a line, an
+//! answer a line; a watch is answered by many.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use weir_core::ids::RunId;
+
+use crate::api::{self, Problem, Request};
+use crate::engine::Handle;
+
+/// The longest request, in bytes.
+const REQUEST_MAX: u64 = 16 * 1024 * 1024;
+
+/// Answers on the home's socket until it is dropped.
+pub struct Door {
+    path: PathBuf,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Door {
+    /// Opens the socket. The caller holds the home's lock, so a socket that is there is a leftover.
+    ///
+    /// # Errors
+    /// The socket can't be made.
+    pub fn open(path: &Path, handle: Handle) -> io::Result<Self> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let (address, _folder) = address(path)?;
+        let listener = UnixListener::bind(&address)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let handle = handle.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = serve(&handle, stream).await {
+                        tracing::debug!("a client of the socket went away: {error}");
+                    }
+                });
+            }
+        });
+        Ok(Self { path: path.to_owned(), task })
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.task.abort();
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// An address that fits into the 107 bytes that a Unix socket's may have, and what keeps it valid.
+fn address(path: &Path) -> io::Result<(PathBuf, Option<std::fs::File>)> {
+    use std::os::fd::AsRawFd as _;
+    if path.as_os_str().len() < 100 {
+        return Ok((path.to_owned(), None));
+    }
+    let folder = std::fs::File::open(path.parent().unwrap_or(Path::new("/")))?;
+    let name = path.file_name().unwrap_or_default();
+    let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+    Ok((short, Some(folder)))
+}
+
+async fn serve(handle: &Handle, stream: UnixStream) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut line = String::new();
+        if (&mut reader).take(REQUEST_MAX).read_line(&mut line).await? == 0 {
+            return Ok(());
+        }
+        match serde_json::from_str(&line) {
+            Ok(Request::Watch { run, after }) => {
+                let (sink, mut events) = mpsc::channel(256);
+                let watching = api::watch(handle, RunId(run), after, sink);
+                let sending = async {
+                    while let Some(event) = events.recv().await {
+                        send(&mut writer, &json!({ "event": event })).await?;
+                    }
+                    io::Result::Ok(())
+                };
+                let (result, sent) = tokio::join!(watching, sending);
+                sent?;
+                send(&mut writer, &reply(result.map(|()| Value::Null))).await?;
+            }
+            Ok(request) => {
+                let answer = api::answer(handle, request).await;
+                send(&mut writer, &reply(answer)).await?;
+            }
+            Err(error) => {
+                let problem = Problem {
+                    exit: 2,
+                    message: format!("the request can't be read: {error}"),
+                    mistakes: Value::Null,
+                };
+                send(&mut writer, &reply(Err(problem))).await?;
+            }
+        }
+    }
+}
+
+fn reply(result: Result<Value, Problem>) -> Value {
+    match result {
+        Ok(value) => json!({ "ok": value }),
+        Err(problem) => json!({ "problem": problem }),
+    }
+}
+
+async fn send(writer: &mut OwnedWriteHalf, value: &Value) -> io::Result<()> {
+    let mut line = value.to_string();
+    line.push('\n');
+    writer.write_all(line.as_bytes()).await
+}
+
+/// Speaks to the engine that holds a home.
+pub struct Caller {
+    reader: BufReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+}
+
+impl Caller {
+    /// Knocks. `None` if nobody answers there.
+    pub async fn connect(path: &Path) -> Option<Self> {
+        let (address, _folder) = address(path).ok()?;
+        let stream = UnixStream::connect(address).await.ok()?;
+        let (reader, writer) = stream.into_split();
+        Some(Self { reader: BufReader::new(reader), writer })
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// What the engine says, or that it went away.
+    pub async fn ask(&mut self, request: &Request) -> Result<Value, Problem> {
+        self.send(request).await?;
+        match self.next().await? {
+            Answer::Done(value) => Ok(value),
+            Answer::Event(_) => Err(went_away("it answers what was not asked")),
+        }
+    }
+
+    /// Watches a run; call [`Caller::next`] for its events.
+    ///
+    /// # Errors
+    /// The engine went away.
+    pub async fn watch(&mut self, run: RunId, after: i64) -> Result<(), Problem> {
+        self.send(&Request::Watch { run: run.0, after }).await
+    }
+
+    /// The next event of a watch, or its end.
+    ///
+    /// # Errors
+    /// What the engine says, or that it went away.
+    pub async fn next(&mut self) -> Result<Answer, Problem> {
+        let mut line = String::new();
+        match self.reader.read_line(&mut line).await {
+            Ok(0) => return Err(went_away("it closed the socket")),
+            Err(error) => return Err(went_away(&error.to_string())),
+            Ok(_) => {}
+        }
+        let mut value: Value =
+            serde_json::from_str(&line).map_err(|error| went_away(&error.to_string()))?;
+        if let Some(event) = value.get_mut("event") {
+            return Ok(Answer::Event(event.take()));
+        }
+        if let Some(problem) = value.get_mut("problem") {
+            let problem = serde_json::from_value(problem.take())
+                .map_err(|error| went_away(&error.to_string()))?;
+            return Err(problem);
+        }
+        Ok(Answer::Done(value.get_mut("ok").map(Value::take).unwrap_or_default()))
+    }
+
+    async fn send(&mut self, request: &Request) -> Result<(), Problem> {
+        let mut line = crate::turn::json(request);
+        line.push('\n');
+        self.writer.write_all(line.as_bytes()).await.map_err(|error| went_away(&error.to_string()))
+    }
+}
+
+/// What comes from a watch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// An event.
+    Event(Value),
+    /// The answer, and the end of it.
+    Done(Value),
+}
+
+fn went_away(why: &str) -> Problem {
+    Problem {
+        exit: 1,
+        message: format!("the engine that holds this home went away: {why}"),
+        mistakes: Value::Null,
+    }
+}

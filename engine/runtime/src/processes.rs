@@ -1,0 +1,500 @@
+//! The engine's side of the supervisor: one connection, mended when it breaks, the supervisor started when needed.
+//!
+//! Every request may be sent twice: a request that was not answered when the connection broke is sent again over the
+//! next one, to the same supervisor or to a new one, and the attempt folder sees to it that nothing is done twice.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsString};
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+use weir_core::job_type::{JobError, Launch, ProcessEnd, ProcessId, Processes};
+use weir_core::outcome::{ErrorClass, Failure};
+use weir_core::time::Timestamp;
+
+use crate::supervise::channel::Channel;
+use crate::supervise::folder::{self, End};
+use crate::supervise::sys::{self, PidFd, Spawn, Spawner};
+use crate::supervise::wire::{self, Reply, Tells};
+use crate::supervise::{HELD, NAME, READY, READY_FD, SOCKET};
+
+/// So long a supervisor may take to begin, or to make place for another.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest time between two tries to reach a supervisor for requests that may have been carried out.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Variables of the engine that its supervisor needs; the others may hold secrets.
+const KEPT: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "WEIR_ATTEMPT", "RUST_BACKTRACE"];
+
+/// How a process tree ended, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How. An error: it never began, or was ended for a reason of ours that the message tells.
+    pub end: Result<ProcessEnd, JobError>,
+    /// When; for something that was lost, when that was found.
+    pub at: Timestamp,
+}
+
+/// The program that becomes the supervisor: it must call [`crate::supervise::dispatch`] first thing in `main`.
+#[derive(Clone, Debug)]
+pub struct Program(PathBuf);
+
+impl Program {
+    /// This very program, even if its file has been replaced meanwhile.
+    pub fn this() -> Self {
+        Self(PathBuf::from("/proc/self/exe"))
+    }
+
+    /// The program in that file.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+}
+
+/// The processes of a home.
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    home: PathBuf,
+    program: Program,
+    state: Mutex<State>,
+}
+
+struct State {
+    link: Link,
+    tags: u64,
+    pending: BTreeMap<u64, Pending>,
+    /// The supervisor, if this process started it: its child, to be reaped.
+    child: Option<(i32, PidFd)>,
+    leaving: Option<SyncSender<Leaves>>,
+    is_closed: bool,
+}
+
+enum Link {
+    Down,
+    Mending,
+    Up(Arc<Channel>),
+}
+
+/// Whether the supervisor exits when it is asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaves {
+    Yes,
+    No,
+}
+
+struct Pending {
+    message: Vec<u8>,
+    /// It may have been carried out.
+    was_sent: bool,
+    on_answer: Box<dyn FnOnce(Answer) + Send>,
+}
+
+/// What became of a request.
+enum Answer {
+    Started,
+    Ended(folder::Ended),
+    Cancelled,
+    Stuck(String),
+    /// It was surely not carried out.
+    Unsent(String),
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("home", &self.shared.home).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// The processes of this home, which must be there. Nothing is started before it is needed.
+    ///
+    /// # Errors
+    /// The home is not there.
+    pub fn new(home: &Path, program: Program) -> io::Result<Self> {
+        let home = std::fs::canonicalize(home)?;
+        let state = State {
+            link: Link::Down,
+            tags: 0,
+            pending: BTreeMap::new(),
+            child: None,
+            leaving: None,
+            is_closed: false,
+        };
+        Ok(Self { shared: Arc::new(Shared { home, program, state: Mutex::new(state) }) })
+    }
+
+    /// Starts it, or finds that it had been started, and tells its end. `on_end` is called once, in another thread or
+    /// in this one, and must not wait.
+    pub fn launch_with(
+        &self,
+        id: &ProcessId,
+        launch: &Launch,
+        on_end: Box<dyn FnOnce(Ended) + Send>,
+    ) {
+        let encode = |tag| wire::launch(tag, Tells::End, id, launch);
+        self.shared.ask(encode, Box::new(|answer| on_end(ended(answer))));
+    }
+
+    /// Tells the end of something that was launched before, perhaps by an earlier engine. As [`Self::launch_with`].
+    pub fn wait_with(&self, id: &ProcessId, on_end: Box<dyn FnOnce(Ended) + Send>) {
+        let encode = |tag| Ok(wire::watch(tag, id));
+        self.shared.ask(encode, Box::new(|answer| on_end(ended(answer))));
+    }
+
+    /// Asks the supervisor to exit if no job runs, and waits until it has; `true` if none is left running. One that
+    /// stays exits when its last job has ended and no engine is connected.
+    pub fn shutdown_if_idle(&self) -> bool {
+        let (sender, receiver) = sync_channel(1);
+        let channel = {
+            let mut state = self.shared.state();
+            match &state.link {
+                Link::Down => return true,
+                Link::Mending => return false,
+                Link::Up(_) if !state.pending.is_empty() => return false,
+                Link::Up(channel) => {
+                    let channel = Arc::clone(channel);
+                    state.leaving = Some(sender);
+                    channel
+                }
+            }
+        };
+        // If it is gone already, the reader says so.
+        let _gone = channel.send(wire::leave());
+        receiver.recv_timeout(PATIENCE) == Ok(Leaves::Yes)
+    }
+
+    async fn answer(
+        &self,
+        encode: impl FnOnce(u64) -> Result<Vec<u8>, &'static str>,
+    ) -> Result<Answer, JobError> {
+        let (sender, receiver) = oneshot::channel();
+        // Who asked may have gone away.
+        self.shared.ask(encode, Box::new(move |answer| drop(sender.send(answer))));
+        receiver.await.map_err(|_| internal("the engine is stopping"))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        state.is_closed = true;
+        if let Link::Up(channel) = &state.link {
+            channel.shut_down();
+        }
+    }
+}
+
+#[async_trait]
+impl Processes for Client {
+    async fn launch(&self, id: &ProcessId, launch: Launch) -> Result<(), JobError> {
+        match self.answer(|tag| wire::launch(tag, Tells::Start, id, &launch)).await? {
+            Answer::Ended(folder::Ended { end: End::Failed(class, message), .. }) => {
+                Err(Failure::new(class, message))
+            }
+            Answer::Started | Answer::Ended(_) => Ok(()),
+            Answer::Unsent(message) => Err(internal(message)),
+            Answer::Cancelled | Answer::Stuck(_) => Err(internal("the supervisor answers amiss")),
+        }
+    }
+
+    async fn wait(&self, id: &ProcessId) -> Result<ProcessEnd, JobError> {
+        ended(self.answer(|tag| Ok(wire::watch(tag, id))).await?).end
+    }
+
+    async fn cancel(&self, id: &ProcessId, grace: Duration) -> Result<(), JobError> {
+        match self.answer(|tag| Ok(wire::cancel(tag, id, grace))).await? {
+            Answer::Cancelled => Ok(()),
+            Answer::Stuck(message) | Answer::Unsent(message) => Err(internal(message)),
+            Answer::Started => Err(internal("the supervisor answers amiss")),
+            Answer::Ended(ended) => match ended.end {
+                End::Failed(class, message) => Err(Failure::new(class, message)),
+                End::Exited(_) | End::Signalled(..) | End::Lost | End::Fenced => Ok(()),
+            },
+        }
+    }
+}
+
+fn internal(message: impl Into<String>) -> JobError {
+    Failure::new(ErrorClass::Internal, message)
+}
+
+fn ended(answer: Answer) -> Ended {
+    let (end, at) = match answer {
+        Answer::Ended(folder::Ended { end, at }) => (end, at),
+        Answer::Unsent(message) | Answer::Stuck(message) => {
+            return Ended { end: Err(internal(message)), at: folder::now() };
+        }
+        Answer::Started | Answer::Cancelled => {
+            let end = Err(internal("the supervisor answers amiss"));
+            return Ended { end, at: folder::now() };
+        }
+    };
+    let end = match end {
+        End::Exited(code) => Ok(ProcessEnd::Exited(code)),
+        End::Signalled(signal, reason) if reason.is_empty() => Ok(ProcessEnd::Signalled(signal)),
+        End::Signalled(signal, message) => {
+            Err(Failure { class: ErrorClass::Exit, exit_code: None, signal: Some(signal), message })
+        }
+        End::Lost => Ok(ProcessEnd::Lost),
+        End::Fenced => Ok(ProcessEnd::Fenced),
+        End::Failed(class, message) => Err(Failure::new(class, message)),
+    };
+    Ended { end, at }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(
+        self: &Arc<Self>,
+        encode: impl FnOnce(u64) -> Result<Vec<u8>, &'static str>,
+        on_answer: Box<dyn FnOnce(Answer) + Send>,
+    ) {
+        let mut state = self.state();
+        state.tags += 1;
+        let tag = state.tags;
+        let message = match encode(tag) {
+            Ok(message) => message,
+            Err(what) => {
+                drop(state);
+                let message = format!("{what} holds a NUL or has no proper name");
+                let end = End::Failed(ErrorClass::Definition, message);
+                on_answer(Answer::Ended(folder::Ended { end, at: folder::now() }));
+                return;
+            }
+        };
+        let was_sent = if let Link::Up(channel) = &state.link {
+            // If it is gone, the reader sees that and sends all that is pending again.
+            let _gone = channel.send(message.clone());
+            true
+        } else {
+            false
+        };
+        state.pending.insert(tag, Pending { message, was_sent, on_answer });
+        if matches!(state.link, Link::Down) {
+            state.link = Link::Mending;
+            drop(state);
+            let shared = Arc::clone(self);
+            thread::Builder::new()
+                .name("processes".into())
+                .spawn(move || shared.keep_link())
+                .expect("a thread can be started");
+        }
+    }
+
+    /// Connects, reads what the supervisor says, and connects again while somebody waits for something.
+    fn keep_link(self: Arc<Self>) {
+        let mut pause = Duration::from_millis(20);
+        loop {
+            match self.connect_or_start() {
+                Ok(channel) => {
+                    pause = Duration::from_millis(20);
+                    self.raise(&channel);
+                    self.read(&channel);
+                    self.reap();
+                    let mut state = self.state();
+                    state.link = Link::Mending;
+                    if let Some(leaving) = state.leaving.take() {
+                        // Who asked may have lost patience.
+                        let _gone = leaving.try_send(Leaves::Yes);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the supervisor can't be reached");
+                    self.give_up_unsent(&error);
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+            let mut state = self.state();
+            if state.pending.is_empty() || state.is_closed {
+                state.pending.clear();
+                state.link = Link::Down;
+                return;
+            }
+        }
+    }
+
+    /// Sends what waits, oldest first.
+    fn raise(&self, channel: &Arc<Channel>) {
+        let mut state = self.state();
+        for pending in state.pending.values_mut() {
+            pending.was_sent = true;
+            // If it is gone, the reader sees that.
+            let _gone = channel.send(pending.message.clone());
+        }
+        state.link = Link::Up(Arc::clone(channel));
+        if state.is_closed {
+            channel.shut_down();
+        }
+    }
+
+    fn give_up_unsent(&self, error: &io::Error) {
+        let unsent: Vec<Pending> = {
+            let mut state = self.state();
+            let tags: Vec<u64> = state
+                .pending
+                .iter()
+                .filter(|(_, pending)| !pending.was_sent)
+                .map(|(tag, _)| *tag)
+                .collect();
+            tags.iter().filter_map(|tag| state.pending.remove(tag)).collect()
+        };
+        for pending in unsent {
+            let message = format!("the supervisor of processes can't be reached: {error}");
+            (pending.on_answer)(Answer::Unsent(message));
+        }
+    }
+
+    fn read(&self, channel: &Channel) {
+        let mut message = Vec::new();
+        while channel.receive(&mut message).unwrap_or(false) {
+            let Ok(reply) = Reply::decode(&message) else { return };
+            let (tag, answer) = match reply {
+                Reply::Started { tag } => (tag, Answer::Started),
+                Reply::Ended { tag, ended } => (tag, Answer::Ended(ended)),
+                Reply::Cancelled { tag } => (tag, Answer::Cancelled),
+                Reply::Stuck { tag, message } => (tag, Answer::Stuck(message)),
+                Reply::Stays => {
+                    if let Some(leaving) = self.state().leaving.take() {
+                        // Who asked may have lost patience.
+                        let _gone = leaving.try_send(Leaves::No);
+                    }
+                    continue;
+                }
+                Reply::Welcome { .. } => continue,
+            };
+            let pending = self.state().pending.remove(&tag);
+            if let Some(pending) = pending {
+                (pending.on_answer)(answer);
+            }
+        }
+    }
+
+    /// A supervisor that this process started and that is gone must not stay a zombie.
+    fn reap(&self) {
+        let child = self.state().child.take();
+        if let Some((pid, process)) = child {
+            match sys::poll_readable(&[process.as_fd()], Some(Duration::from_secs(1))) {
+                Ok(ready) if ready[0] => sys::wait_for(pid),
+                // It only closed the connection.
+                Ok(_) | Err(_) => self.state().child = Some((pid, process)),
+            }
+        }
+    }
+
+    fn connect_or_start(&self) -> io::Result<Arc<Channel>> {
+        let begun = Instant::now();
+        loop {
+            match self.connect() {
+                Ok(channel) => return Ok(channel),
+                Err(error) if is_nobody_there(&error) => {}
+                Err(error) => return Err(error),
+            }
+            match self.start()? {
+                word if word == READY => {}
+                // Another one is beginning, or going.
+                word if word == HELD && begun.elapsed() < PATIENCE => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                word if word == HELD => {
+                    let message = "another one holds the lock of this home and does not answer";
+                    return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
+                }
+                _ => {
+                    let message = "it did not begin: see supervisor.err in the home";
+                    return Err(io::Error::other(message));
+                }
+            }
+        }
+    }
+
+    fn connect(&self) -> io::Result<Arc<Channel>> {
+        // The path of a socket has room for 107 bytes; a home may be deeper.
+        let home = sys::absolute_dir(&self.home)?;
+        let path = format!("/proc/self/fd/{}/{SOCKET}", home.as_raw_fd());
+        let channel = Channel::new(sys::connect(Path::new(&path))?);
+        channel.send(wire::hello())?;
+        let mut message = Vec::new();
+        if !channel.receive(&mut message)? {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        match Reply::decode(&message) {
+            Ok(Reply::Welcome { version: wire::VERSION, .. }) => Ok(channel),
+            Ok(Reply::Welcome { version, pid }) => Err(io::Error::other(format!(
+                "process {pid} supervises this home for another release of Weir (protocol {version}, ours is {}); \
+                 it exits when its jobs have ended",
+                wire::VERSION
+            ))),
+            Ok(_) | Err(_) => Err(io::Error::other("its first words are none we know")),
+        }
+    }
+
+    /// Starts a supervisor and waits until it says how that went.
+    fn start(&self) -> io::Result<Vec<u8>> {
+        self.reap();
+        let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        let (reader, writer) = sys::pipe()?;
+        let program = c_string(self.program.0.clone().into_os_string())?;
+        let home = c_string(self.home.clone().into_os_string())?;
+        let name = c_string(NAME.into())?;
+        let env: Vec<CString> = KEPT
+            .iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?)))
+            .filter_map(|(name, value)| {
+                let mut text = OsString::from(name);
+                text.push("=");
+                text.push(value);
+                c_string(text).ok()
+            })
+            .collect();
+        let env: Vec<_> = env.iter().map(CString::as_c_str).collect();
+        let fds =
+            [(null.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2), (writer.as_fd(), READY_FD)];
+        let spawn = Spawn {
+            program: &program,
+            argv: &[c"weir", &name, c"--home", &home],
+            env: &env,
+            dir: None,
+            fds: &fds,
+        };
+        let pid = Spawner::new()?.spawn(&spawn)?;
+        drop(writer);
+        let process = PidFd::open(pid)?;
+        self.state().child = Some((pid, process));
+        if !sys::poll_readable(&[reader.as_fd()], Some(PATIENCE))?[0] {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not begin"));
+        }
+        let mut word = Vec::new();
+        File::from(reader).take(16).read_to_end(&mut word)?;
+        Ok(word)
+    }
+}
+
+fn is_nobody_there(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe
+    )
+}
+
+fn c_string(text: OsString) -> io::Result<CString> {
+    Ok(CString::new(text.into_vec())?)
+}

@@ -1,0 +1,18 @@
+//! The loop under proof: the real turn and the real store, with a clock, attempts and people that are made up.
+//!
+//! * `lab`: a home, a turn and a world in which nothing happens by itself
+//! * `mirror`: what was committed, and everything that must hold of it at every commit
+//! * `cases`: scenarios that a person can read
+//! * `swarm`: runs, faults and people chosen by a seed
+//! * `crashes`: one scenario, stopped at every point
+//! * `costs`: what a commit may cost
+
+mod cases;
+mod costs;
+mod crashes;
+mod flows;
+mod lab;
+mod mirror;
+mod random;
+mod swarm;
+mod types;

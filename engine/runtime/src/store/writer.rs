@@ -1,0 +1,328 @@
+//! The one that writes. Takes everything that waits, commits it in one transaction, wakes the callers.
+//!
+//! Order is kept: what was submitted first is committed first or together. When a commit fails, everything that waits
+//! and everything that comes is handed back unwritten until somebody says to go on ([`Work::Resume`]): a later change
+//! is never kept without an earlier one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::checkpoint::Checkpoints;
+use super::faults::{Fault, Faults, Point};
+use super::rows::{Batch, SecretRow};
+use super::table::{self, Row, Values};
+use super::{CommitError, Trouble, connect};
+use crate::home::Home;
+
+/// The most orders in one transaction: keeps the slowest answer of a flood near that of a busy moment.
+const MOST_ORDERS: usize = 4_096;
+/// After so long without work, what was written is copied from the log into the database.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Called when the batch is durable, or handed back.
+pub type Done = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
+
+/// A change of the secrets.
+pub(super) enum SecretChange {
+    Set(SecretRow),
+    Remove { scope: String, name: String },
+}
+
+/// What one caller wants committed.
+pub(super) struct Order {
+    pub(super) batch: Batch,
+    pub(super) secrets: Vec<SecretChange>,
+    /// Taken when the caller is told.
+    pub(super) done: Option<Done>,
+}
+
+pub(super) enum Work {
+    Order(Box<Order>),
+    Resume,
+    Close(oneshot::Sender<()>),
+}
+
+/// What the writer has done since it began.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) commits: AtomicU64,
+    pub(super) orders: AtomicU64,
+    pub(super) statements: AtomicU64,
+    pub(super) rows: AtomicU64,
+}
+
+pub(super) struct Writer {
+    pub(super) home: Home,
+    /// `None` after a failure that left it in doubt.
+    pub(super) connection: Option<Connection>,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) faults: Faults,
+    pub(super) counters: Arc<Counters>,
+    pub(super) texts: Texts,
+}
+
+/// The text for each table, form and number of rows, once made.
+pub(super) type Texts = HashMap<(&'static [&'static str], usize), Arc<str>>;
+
+/// How a commit went.
+enum Commit {
+    Done,
+    Failed(Trouble, String),
+    /// A fault of the kind that ends a process.
+    Died,
+}
+
+impl Writer {
+    /// Works until it is closed or nobody can send any more.
+    pub(super) fn run(mut self, queue: Receiver<Work>) {
+        let mut halted = false;
+        let closed = 'work: loop {
+            let first = if self.checkpoints.owed() {
+                match queue.recv_timeout(IDLE) {
+                    Ok(work) => work,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.checkpoints.begin();
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => break None,
+                }
+            } else {
+                let Ok(work) = queue.recv() else { break None };
+                work
+            };
+            let mut orders: Vec<Order> = Vec::new();
+            for work in std::iter::once(first).chain(queue.try_iter().take(MOST_ORDERS - 1)) {
+                match work {
+                    Work::Order(order) => orders.push(*order),
+                    Work::Resume => {
+                        if self.commit_all(std::mem::take(&mut orders), &mut halted).is_err() {
+                            return;
+                        }
+                        halted = false;
+                    }
+                    Work::Close(told) => {
+                        if self.commit_all(std::mem::take(&mut orders), &mut halted).is_err() {
+                            return;
+                        }
+                        break 'work Some(told);
+                    }
+                }
+            }
+            if self.commit_all(orders, &mut halted).is_err() {
+                return;
+            }
+        };
+        self.checkpoints.last(self.connection);
+        // What came in meanwhile is handed back, and so is all that comes.
+        drop(queue);
+        if let Some(told) = closed {
+            let _ = told.send(());
+        }
+    }
+
+    /// Commits orders together; if the database refuses something, one by one, so that each gets its own answer.
+    fn commit_all(&mut self, orders: Vec<Order>, halted: &mut bool) -> Result<(), Died> {
+        if orders.is_empty() {
+            return Ok(());
+        }
+        if *halted {
+            for order in orders {
+                order.hand_back(Trouble::Held, String::new());
+            }
+            return Ok(());
+        }
+        match self.commit(&orders) {
+            Commit::Done => {
+                for order in orders {
+                    order.tell();
+                }
+            }
+            Commit::Failed(Trouble::Refused, _) if orders.len() > 1 => {
+                for order in orders {
+                    if *halted {
+                        order.hand_back(Trouble::Held, String::new());
+                        continue;
+                    }
+                    match self.commit(std::slice::from_ref(&order)) {
+                        Commit::Done => order.tell(),
+                        Commit::Failed(trouble, message) => {
+                            *halted = true;
+                            order.hand_back(trouble, message);
+                        }
+                        Commit::Died => {
+                            order.forget();
+                            return Err(Died);
+                        }
+                    }
+                }
+            }
+            Commit::Failed(trouble, message) => {
+                *halted = true;
+                for order in orders {
+                    order.hand_back(trouble, message.clone());
+                }
+            }
+            Commit::Died => {
+                orders.into_iter().for_each(Order::forget);
+                return Err(Died);
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, orders: &[Order]) -> Commit {
+        let outcome = match self.write_all(orders) {
+            Ok(outcome) => outcome,
+            Err(error) => Commit::Failed(Trouble::of_write(&error), error.to_string()),
+        };
+        match outcome {
+            Commit::Done => {
+                self.counters.commits.fetch_add(1, Ordering::Relaxed);
+                self.counters.orders.fetch_add(orders.len() as u64, Ordering::Relaxed);
+                self.checkpoints.wrote(orders.iter().map(|order| order.batch.len()).sum());
+                match self.faults.at(Point::AfterCommit) {
+                    Fault::None => Commit::Done,
+                    Fault::Fail(_) | Fault::Die => Commit::Died,
+                }
+            }
+            Commit::Failed(trouble, message) => {
+                self.roll_back();
+                Commit::Failed(trouble, message)
+            }
+            Commit::Died => {
+                self.roll_back();
+                Commit::Died
+            }
+        }
+    }
+
+    /// One transaction of a few statements a table.
+    fn write_all(&mut self, orders: &[Order]) -> Result<Commit, rusqlite::Error> {
+        let batches = || orders.iter().map(|order| &order.batch);
+        self.execute("BEGIN IMMEDIATE")?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.blobs)))?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.versions)))?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.new_runs)))?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.runs)))?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.tasks)))?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.blocks)))?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.attempts)))?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.results)))?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.diagnoses)))?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.events)))?;
+        // Secrets change rarely, one at a time, by a person.
+        for change in orders.iter().flat_map(|order| &order.secrets) {
+            match change {
+                SecretChange::Set(row) => self.write(&[row])?,
+                SecretChange::Remove { scope, name } => {
+                    self.count(1, 1);
+                    self.connection()?
+                        .prepare_cached("DELETE FROM secret WHERE scope = ? AND name = ?")?
+                        .execute([scope, name])?;
+                }
+            }
+        }
+        match self.faults.at(Point::BeforeCommit) {
+            Fault::None => {}
+            Fault::Fail(trouble) => {
+                return Ok(Commit::Failed(trouble, "a fault that was asked for".to_owned()));
+            }
+            Fault::Die => return Ok(Commit::Died),
+        }
+        self.execute("COMMIT")?;
+        Ok(Commit::Done)
+    }
+
+    fn write<R: Row>(&mut self, rows: &[&R]) -> Result<(), rusqlite::Error> {
+        let mut rest = rows;
+        for size in table::sizes(rows.len()) {
+            let (these, others) = rest.split_at(size.min(rest.len()));
+            rest = others;
+            let text = self.texts.entry((R::COLUMNS, size)).or_insert_with(|| {
+                let mut sql = String::new();
+                table::write::<R>(size, &mut sql);
+                sql.into()
+            });
+            let text = Arc::clone(text);
+            self.count(1, these.len());
+            let mut statement = self.connection()?.prepare_cached(&text)?;
+            Values::give(these, &mut statement)?;
+            statement.raw_execute()?;
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, sql: &'static str) -> Result<(), rusqlite::Error> {
+        self.count(1, 0);
+        self.connection()?.prepare_cached(sql)?.execute([]).map(|_| ())
+    }
+
+    /// Ends a transaction that failed, unless the failure has ended it. A connection that can't do that is given up.
+    fn roll_back(&mut self) {
+        let Some(connection) = &self.connection else { return };
+        if connection.is_autocommit() {
+            return;
+        }
+        if let Err(error) = connection.execute_batch("ROLLBACK") {
+            tracing::warn!(%error, "the connection is replaced after a failed rollback");
+            self.connection = None;
+        }
+    }
+
+    /// The connection; a new one if the last was given up.
+    fn connection(&mut self) -> Result<&Connection, rusqlite::Error> {
+        if self.connection.is_none() {
+            self.connection = Some(connect::writer(&self.home)?);
+        }
+        Ok(self.connection.as_ref().expect("it was just set"))
+    }
+
+    fn count(&self, statements: u64, rows: usize) {
+        self.counters.statements.fetch_add(statements, Ordering::Relaxed);
+        self.counters.rows.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+}
+
+/// The writer stopped as if its process had died.
+struct Died;
+
+impl Order {
+    pub(super) fn new(batch: Batch, secrets: Vec<SecretChange>, done: Done) -> Self {
+        Self { batch, secrets, done: Some(done) }
+    }
+
+    fn tell(mut self) {
+        if let Some(done) = self.done.take() {
+            done(Ok(()));
+        }
+    }
+
+    fn hand_back(mut self, trouble: Trouble, message: String) {
+        self.return_batch(trouble, message);
+    }
+
+    fn return_batch(&mut self, trouble: Trouble, message: String) {
+        if let Some(done) = self.done.take() {
+            let batch = Box::new(std::mem::take(&mut self.batch));
+            done(Err(CommitError { trouble, message, batch }));
+        }
+    }
+
+    /// As if the process had died.
+    fn forget(mut self) {
+        self.done = None;
+    }
+}
+
+/// An order that nobody will work on any more is handed back, wherever it was.
+impl Drop for Order {
+    fn drop(&mut self) {
+        self.return_batch(Trouble::Closed, String::new());
+    }
+}

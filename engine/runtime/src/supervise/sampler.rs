@@ -1,0 +1,185 @@
+//! A look at the logs of jobs that run longer than a second: where in the log which time is, and whether it grew too
+//! large. Nothing is looked at while nothing runs.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use weir_core::time::Timestamp;
+
+use super::folder::{self, INDEX, LOG};
+use super::jobs::{Node, Stage};
+use super::sys;
+
+/// How often logs are looked at.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How often while one of them may soon be too large.
+const SHORT_PERIOD: Duration = Duration::from_millis(50);
+/// Holes begin and end at multiples of this, which all file systems can do.
+const BLOCK: u64 = 64 * 1024;
+/// Set in the first number of a record that tells of a hole: where it begins and where it ends.
+pub(crate) const HOLE: u64 = 1 << 63;
+/// The bytes of a record: an offset and a time in milliseconds, both little-endian.
+pub(crate) const RECORD: usize = 16;
+
+/// What is known of a log.
+#[derive(Clone, Debug)]
+pub(super) struct LogState {
+    limit: u64,
+    /// Its size when it was last looked at; nothing was written to the index while this is `None`.
+    size: Option<u64>,
+    /// Where the hole ends, if there is one.
+    hole_end: u64,
+}
+
+impl LogState {
+    pub(super) fn new(limit: u64) -> Self {
+        // A log must have room for its two ends.
+        Self { limit: limit.max(4 * BLOCK), size: None, hole_end: 0 }
+    }
+}
+
+/// Makes the sampler look, if it rests.
+pub(super) fn wake(node: &Node) {
+    let _guard = node.sampler.0.lock().unwrap_or_else(PoisonError::into_inner);
+    node.samples.store(true, Ordering::SeqCst);
+    node.sampler.1.notify_one();
+}
+
+/// The sampler's thread.
+pub(crate) fn run(node: &Arc<Node>) {
+    loop {
+        {
+            let (lock, woken) = &node.sampler;
+            let mut guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+            while !node.samples.load(Ordering::SeqCst) {
+                guard = woken.wait(guard).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        let mut period = PERIOD;
+        loop {
+            std::thread::sleep(period);
+            period = tick(node);
+            node.samples.store(false, Ordering::SeqCst);
+            let table = node.table();
+            // Looked at after the flag: a job that came in between has either set it or is seen here.
+            if table.jobs.is_empty() && table.groups.is_empty() {
+                break;
+            }
+            drop(table);
+            node.samples.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+fn tick(node: &Arc<Node>) -> Duration {
+    let now = folder::now();
+    let mut looks = Vec::new();
+    let mut unwritten = Vec::new();
+    {
+        let table = node.table();
+        for (folder, job) in &table.jobs {
+            match &job.stage {
+                Stage::Running(_) if now.since(job.started) >= PERIOD => {
+                    looks.push((folder.clone(), job.log.clone(), job.started));
+                }
+                Stage::Unwritten(ended) => unwritten.push((folder.clone(), ended.clone())),
+                Stage::Running(_) | Stage::Beginning | Stage::Closing(..) | Stage::Finishing => {}
+            }
+        }
+    }
+    for (folder, ended) in unwritten {
+        node.finish_at(&folder, &ended, super::jobs::Record::Write);
+    }
+    node.table().groups.retain(|group| !group.remove());
+    let mut period = PERIOD;
+    for (folder, mut log, started) in looks {
+        // No room for the index, or the folder is gone: the next look may do better.
+        if let Err(error) = look(&folder, &mut log, started, now)
+            && error.kind() == io::ErrorKind::Unsupported
+        {
+            let reason = format!(
+                "its log grew beyond {} bytes, and this file system can't drop the middle of a file",
+                log.limit
+            );
+            note(&folder, &reason);
+            node.end_because(&folder, reason);
+        }
+        if log.size.unwrap_or(0).saturating_sub(log.hole_end) > log.limit / 4 {
+            period = SHORT_PERIOD;
+        }
+        if let Some(job) = node.table().jobs.get_mut(&folder) {
+            job.log = log;
+        }
+    }
+    period
+}
+
+fn look(folder: &Path, log: &mut LogState, started: Timestamp, now: Timestamp) -> io::Result<()> {
+    let size = fs::metadata(folder.join(LOG))?.len();
+    if log.size == Some(size) {
+        return Ok(());
+    }
+    if log.size.is_none() {
+        record(folder, 0, started.millis() as u64)?;
+    }
+    record(folder, size, now.millis() as u64)?;
+    log.size = Some(size);
+    bound(folder, log, size)
+}
+
+/// The last look at the log of a job that has ended.
+pub(super) fn last_look(folder: &Path, mut log: LogState) {
+    let Ok(meta) = fs::metadata(folder.join(LOG)) else { return };
+    let size = meta.len();
+    // The end tells what could not be done here: nothing.
+    if log.size.is_some_and(|known| known != size) {
+        let _no_room = record(folder, size, folder::now().millis() as u64);
+    }
+    let _too_large = bound(folder, &mut log, size);
+}
+
+/// Drops the middle of a log that is too large: the first quarter of what it may hold stays, and the last three.
+fn bound(folder: &Path, log: &mut LogState, size: u64) -> io::Result<()> {
+    let begin = (log.limit / 4).next_multiple_of(BLOCK);
+    let kept = begin + size.saturating_sub(begin.max(log.hole_end));
+    if kept <= log.limit {
+        return Ok(());
+    }
+    let end = (size - (log.limit - begin)) / BLOCK * BLOCK;
+    if end <= begin.max(log.hole_end) {
+        return Ok(());
+    }
+    // First the word, then the deed: a reader that finds zeros looks into the index for a hole.
+    record(folder, begin | HOLE, end)?;
+    let file = OpenOptions::new().write(true).open(folder.join(LOG))?;
+    sys::punch_hole(&file, begin.max(log.hole_end), end).map_err(|error| {
+        match error.raw_os_error() {
+            Some(libc::EOPNOTSUPP | libc::ENOSYS) => io::ErrorKind::Unsupported.into(),
+            _ => error,
+        }
+    })?;
+    log.hole_end = end;
+    Ok(())
+}
+
+fn record(folder: &Path, first: u64, second: u64) -> io::Result<()> {
+    let mut record = [0; RECORD];
+    record[..8].copy_from_slice(&first.to_le_bytes());
+    record[8..].copy_from_slice(&second.to_le_bytes());
+    let path: PathBuf = folder.join(INDEX);
+    let mut index: File = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    index.write_all(&record)
+}
+
+/// Adds a line of ours to a log.
+pub(super) fn note(folder: &Path, text: &str) {
+    if let Ok(mut log) = folder::open_log(folder) {
+        // A full disk: the end carries the reason, too.
+        let _no_room = log.write_all(format!("\nweir: {text}\n").as_bytes());
+    }
+}

@@ -1,0 +1,166 @@
+//! Runs, their tasks, attempts and events; the texts of flows; secrets.
+
+use sea_orm_migration::prelude::*;
+
+#[derive(DeriveMigrationName)]
+pub(crate) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        crate::run(manager, SQLITE).await
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
+/// Times are milliseconds since 1970 in UTC. States, kinds and classes are the codes of `weir_core`; run states from 6
+/// and task states from 10 on are final. Booleans are 0 and 1.
+const SQLITE: &str = r#"
+CREATE TABLE meta (
+  key   TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE blob (
+  hash    TEXT PRIMARY KEY CHECK (length(hash) = 64),
+  content BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE version (
+  hash    TEXT PRIMARY KEY CHECK (length(hash) = 64),
+  project TEXT NOT NULL,
+  flow    TEXT NOT NULL,
+  texts   TEXT NOT NULL,
+  at      INTEGER NOT NULL,
+  seen_at INTEGER NOT NULL
+) STRICT;
+-- The version that a flow was loaded as last.
+CREATE INDEX version_latest ON version (project, flow, seen_at);
+
+CREATE TABLE run (
+  id         INTEGER PRIMARY KEY CHECK (id > 0),
+  project    TEXT NOT NULL,
+  flow       TEXT NOT NULL,
+  version    TEXT NOT NULL REFERENCES version (hash),
+  state      INTEGER NOT NULL CHECK (state BETWEEN 0 AND 8),
+  reason     TEXT,
+  paused     INTEGER NOT NULL CHECK (paused IN (0, 1)),
+  origin     INTEGER CHECK (origin < id),
+  parent     TEXT,
+  params     TEXT NOT NULL,
+  confirm    TEXT NOT NULL,
+  start      TEXT NOT NULL,
+  "key"      TEXT NOT NULL,
+  "by"       TEXT NOT NULL,
+  due_at     INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  started_at INTEGER,
+  ended_at   INTEGER,
+  seq        INTEGER NOT NULL CHECK (seq >= 0),
+  CHECK ((state >= 6) = (ended_at IS NOT NULL))
+) STRICT;
+-- What to take up after a start, and the lists of running, asking and queued runs.
+CREATE INDEX run_unfinished ON run (id) WHERE ended_at IS NULL;
+-- The lists of failed and of cancelled runs.
+CREATE INDEX run_failed ON run (id) WHERE state = 7;
+CREATE INDEX run_cancelled ON run (id) WHERE state = 8;
+-- The runs of one flow, of one project.
+CREATE INDEX run_flow ON run (project, flow, id);
+CREATE INDEX run_project ON run (project, id);
+-- The reruns of a run.
+CREATE INDEX run_origin ON run (origin) WHERE origin IS NOT NULL;
+-- The run that an attempt began; an attempt begins one at most.
+CREATE UNIQUE INDEX run_parent ON run (parent) WHERE parent IS NOT NULL;
+
+CREATE TABLE task (
+  run     INTEGER NOT NULL,
+  task    INTEGER NOT NULL CHECK (task >= 0),
+  state   INTEGER NOT NULL CHECK (state BETWEEN 0 AND 18),
+  cause   INTEGER NOT NULL CHECK (cause BETWEEN 0 AND 255),
+  attempt INTEGER NOT NULL CHECK (attempt >= 0),
+  tries   INTEGER NOT NULL CHECK (tries >= 0),
+  since   INTEGER NOT NULL,
+  until   INTEGER,
+  extra   INTEGER NOT NULL,
+  PRIMARY KEY (run, task),
+  CHECK (attempt > 0 OR state NOT IN (3, 5))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE block (
+  run    INTEGER NOT NULL REFERENCES run (id),
+  first  INTEGER NOT NULL CHECK (first > owner),
+  owner  INTEGER NOT NULL CHECK (owner >= 0),
+  scope  INTEGER NOT NULL CHECK (scope >= 0),
+  count  INTEGER NOT NULL CHECK (count >= 0),
+  remedy INTEGER CHECK (remedy >= 0),
+  items  TEXT,
+  PRIMARY KEY (run, first),
+  CHECK ((remedy IS NULL) <> (items IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE attempt (
+  run        INTEGER NOT NULL,
+  task       INTEGER NOT NULL CHECK (task >= 0),
+  number     INTEGER NOT NULL CHECK (number > 0),
+  state      INTEGER NOT NULL CHECK (state BETWEEN 3 AND 18),
+  started_at INTEGER NOT NULL,
+  ended_at   INTEGER,
+  exit_code  INTEGER,
+  signal     INTEGER,
+  class      INTEGER CHECK (class BETWEEN 1 AND 255),
+  message    TEXT,
+  handle     TEXT,
+  PRIMARY KEY (run, task, number),
+  CHECK ((state >= 10) = (ended_at IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE result (
+  run     INTEGER NOT NULL REFERENCES run (id),
+  task    INTEGER NOT NULL CHECK (task >= 0),
+  outputs TEXT NOT NULL,
+  PRIMARY KEY (run, task)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE diagnosis (
+  run       INTEGER NOT NULL REFERENCES run (id),
+  task      INTEGER NOT NULL CHECK (task >= 0),
+  attempt   INTEGER NOT NULL CHECK (attempt >= 0),
+  at        INTEGER NOT NULL,
+  signature TEXT NOT NULL CHECK (signature <> ''),
+  evidence  TEXT NOT NULL,
+  "then"    TEXT NOT NULL,
+  used      INTEGER NOT NULL CHECK (used IN (0, 1)),
+  result    TEXT,
+  PRIMARY KEY (run, task, attempt)
+) STRICT, WITHOUT ROWID;
+-- Where a known failure was met, and how often it was cured.
+CREATE INDEX diagnosis_signature ON diagnosis (signature, run, task, attempt, result);
+
+CREATE TABLE event (
+  run     INTEGER NOT NULL REFERENCES run (id),
+  seq     INTEGER NOT NULL CHECK (seq > 0),
+  at      INTEGER NOT NULL,
+  kind    INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 255),
+  task    INTEGER CHECK (task >= 0),
+  attempt INTEGER CHECK (attempt >= 0),
+  "by"    TEXT,
+  detail  TEXT,
+  PRIMARY KEY (run, seq),
+  CHECK (attempt IS NULL OR task IS NOT NULL)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE secret (
+  scope  TEXT NOT NULL,
+  name   TEXT NOT NULL CHECK (name <> ''),
+  sealed BLOB NOT NULL,
+  key_id TEXT NOT NULL,
+  at     INTEGER NOT NULL,
+  "by"   TEXT NOT NULL,
+  PRIMARY KEY (scope, name)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO meta (key, value) VALUES ('schema', '1');
+"#;

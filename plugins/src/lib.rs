@@ -1,0 +1,52 @@
+//! The job types that ship with Weir, a module each.
+//!
+//! They know [`weir_core`] and nothing of the engine: all they work with comes in the context they are given.
+
+mod approve;
+mod checklist;
+mod command;
+mod external;
+mod fault;
+mod flow;
+mod mask;
+mod noop;
+mod output;
+mod process_end;
+mod reference;
+mod script;
+mod settings;
+mod stop;
+mod wait;
+
+use std::sync::Arc;
+
+use weir_core::job_type::JobType;
+
+pub use approve::Approve;
+pub use checklist::Checklist;
+pub use command::Command;
+pub use external::{Bounds, Problem, external, external_within};
+pub use fault::Test;
+pub use flow::Flow;
+pub use noop::Noop;
+pub use reference::reference;
+pub use wait::Wait;
+
+/// Every job type that flows may use, in the order of the reference.
+pub fn all() -> Vec<Arc<dyn JobType>> {
+    vec![
+        Arc::new(Command),
+        Arc::new(Flow),
+        Arc::new(Wait::default()),
+        Arc::new(Approve),
+        Arc::new(Checklist),
+        Arc::new(Noop),
+    ]
+}
+
+/// [`all`] and `test`, whose faults are settings: for tests and simulations only.
+pub fn with_faults() -> Vec<Arc<dyn JobType>> {
+    let mut types = all();
+    types.push(Arc::new(Test::default()));
+    types
+}

@@ -1,0 +1,58 @@
+//! A disk of its own for a test. Needs root: only root may mount.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A small file system in memory; unmounted when dropped.
+#[derive(Debug)]
+pub struct Disk {
+    path: PathBuf,
+}
+
+impl Disk {
+    /// Mounts one of that many bytes; `None`, and a line that says so, where this user may not.
+    pub(crate) fn mount(path: PathBuf, size: u64) -> Option<Self> {
+        std::fs::create_dir_all(&path).expect("a folder can be made");
+        let size = format!("size={size},mode=0700");
+        let is_done = mount(&["-t", "tmpfs", "-o", &size, "weir-test"], &path);
+        if !is_done {
+            use std::io::Write as _;
+            let line = "skipped: this test mounts a file system, and only root may\n";
+            let _unheard = std::io::stderr().write_all(line.as_bytes());
+        }
+        is_done.then_some(Self { path })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// From now on nothing can be written.
+    ///
+    /// # Panics
+    /// It can't be remounted.
+    pub fn forbid_writing(&self) {
+        assert!(mount(&["-o", "remount,ro"], &self.path), "it can't be remounted");
+    }
+
+    /// Can be written again.
+    ///
+    /// # Panics
+    /// It can't be remounted.
+    pub fn allow_writing(&self) {
+        assert!(mount(&["-o", "remount,rw"], &self.path), "it can't be remounted");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Whatever still uses it: the name goes now, the rest when the last user goes.
+        let _unmounted = Command::new("umount").arg("-l").arg(&self.path).status();
+    }
+}
+
+fn mount(args: &[&str], path: &Path) -> bool {
+    let command = Command::new("mount").args(args).arg(path).output();
+    command.is_ok_and(|output| output.status.success())
+}

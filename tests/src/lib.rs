@@ -1,0 +1,18 @@
+//! What the tests of the built binary share: where it is, a stage to run it on, and how its processes are found and
+//! ended. No test is here, and nothing here looks into Weir: what a test knows, it knows as a user or a process would.
+
+mod binary;
+mod chance;
+mod disk;
+mod door;
+mod process;
+mod stage;
+mod until;
+
+pub use binary::{built, root};
+pub use chance::Chance;
+pub use disk::Disk;
+pub use door::Door;
+pub use process::Process;
+pub use stage::{Ended, Server, Stage, states};
+pub use until::{LIMIT, until};

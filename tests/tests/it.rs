@@ -1,0 +1,18 @@
+//! What is proven through the built binary, as a user or the system would meet it.
+
+#[path = "it/arrows.rs"]
+mod arrows;
+#[path = "it/homes.rs"]
+mod homes;
+#[path = "it/jobs.rs"]
+mod jobs;
+#[path = "it/kill.rs"]
+mod kill;
+#[path = "it/recovery.rs"]
+mod recovery;
+#[path = "it/rerun.rs"]
+mod rerun;
+#[path = "it/secrets.rs"]
+mod secrets;
+#[path = "it/tidy.rs"]
+mod tidy;
