@@ -173,6 +173,7 @@ async fn step(library: &Library, loaded: &Loaded, cx: &Context, path: String, jo
         path: step.path.clone(),
         working_dir: loaded.folder.clone(),
         env: Vec::new(),
+        host: None,
     };
     match work.plan(&with, &around).await {
         Ok(plan) => step.plan = plan,

@@ -1,4 +1,6 @@
-//! Which of a project's hosts a selector means.
+//! Which of a project's hosts a selector means, and the way to each.
+
+mod route;
 
 use std::collections::BTreeMap;
 
@@ -6,6 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::flow::Host;
 use crate::schema::nearest;
+
+pub use route::{Become, Hop, Key, KnownHosts, Route};
 
 /// A selector that can't be followed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

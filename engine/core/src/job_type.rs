@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::flow::Limits;
+use crate::hosts::Route;
 use crate::ids::AttemptId;
 use crate::outcome::{ErrorClass, Failure, Outcome, Outputs};
 use crate::schema::Schema;
@@ -34,6 +35,12 @@ pub trait JobType: Send + Sync {
     /// How the engine treats it.
     fn nature(&self) -> Nature {
         Nature::Work
+    }
+
+    /// Whether it works on hosts: then `with.hosts` selects them, each host is a task of its own, and
+    /// [`AttemptContext::host`] is the way to it.
+    fn works_on_hosts(&self) -> bool {
+        false
     }
 
     /// What is wrong with these settings beyond their shape. Texts may still hold templates.
@@ -156,6 +163,8 @@ pub struct PlanContext {
     pub working_dir: PathBuf,
     /// The variables the work would see.
     pub env: Vec<(String, String)>,
+    /// The way to the host, for job types that work on hosts.
+    pub host: Option<Arc<Route>>,
 }
 
 /// What an attempt works with.
@@ -177,6 +186,8 @@ pub struct AttemptContext {
     pub working_dir: PathBuf,
     /// Variables for the work, secrets among them.
     pub env: Vec<(String, String)>,
+    /// The way to the host, for job types that work on hosts.
+    pub host: Option<Arc<Route>>,
     /// The user to work as.
     pub run_as: Option<String>,
     /// Bounds.

@@ -231,6 +231,7 @@ impl Attempts {
             folder,
             working_dir: order.working_dir.clone(),
             env: order.env.clone(),
+            host: order.host.clone(),
             run_as: order.run_as.clone(),
             limits: order.limits.clone(),
             grace: order.grace,

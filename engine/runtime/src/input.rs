@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use weir_core::flow::compile::Compiled;
 use weir_core::flow::{Limits, Output};
+use weir_core::hosts::Route;
 use weir_core::ids::{AttemptId, JobIx, RunId};
 use weir_core::job_type::{Handle, JobType};
 use weir_core::outcome::{Failure, Outcome, Outputs};
@@ -140,6 +141,7 @@ pub(crate) struct Order {
     pub(crate) unless: Option<Work>,
     pub(crate) verify: Option<Work>,
     pub(crate) env: Vec<(String, String)>,
+    pub(crate) host: Option<Arc<Route>>,
     pub(crate) working_dir: PathBuf,
     pub(crate) run_as: Option<String>,
     pub(crate) limits: Limits,

@@ -96,9 +96,31 @@ enum Leaves {
 
 struct Pending {
     message: Vec<u8>,
+    request: Request,
     /// It may have been carried out.
     was_sent: bool,
     on_answer: Box<dyn FnOnce(Answer) + Send>,
+}
+
+/// What was asked for.
+enum Request {
+    /// To start the processes of this attempt folder.
+    Launch(PathBuf),
+    Watch,
+    Cancel,
+}
+
+impl Pending {
+    /// Whether it may be said that nothing came of it. Not of what was begun for an earlier engine: its folder is
+    /// there, and the supervisor that made it has left it for the next one to judge.
+    fn is_surely_undone(&self) -> bool {
+        !self.was_sent
+            && match &self.request {
+                Request::Launch(folder) => !folder::was_claimed(folder),
+                Request::Watch => false,
+                Request::Cancel => true,
+            }
+    }
 }
 
 /// What became of a request.
@@ -144,13 +166,14 @@ impl Client {
         on_end: Box<dyn FnOnce(Ended) + Send>,
     ) {
         let encode = |tag| wire::launch(tag, Tells::End, id, launch);
-        self.shared.ask(encode, Box::new(|answer| on_end(ended(answer))));
+        let request = Request::Launch(id.folder.clone());
+        self.shared.ask(request, encode, Box::new(|answer| on_end(ended(answer))));
     }
 
     /// Tells the end of something that was launched before, perhaps by an earlier engine. As [`Self::launch_with`].
     pub fn wait_with(&self, id: &ProcessId, on_end: Box<dyn FnOnce(Ended) + Send>) {
         let encode = |tag| Ok(wire::watch(tag, id));
-        self.shared.ask(encode, Box::new(|answer| on_end(ended(answer))));
+        self.shared.ask(Request::Watch, encode, Box::new(|answer| on_end(ended(answer))));
     }
 
     /// Asks the supervisor to exit if no job runs, and waits until it has; `true` if none is left running. One that
@@ -177,11 +200,12 @@ impl Client {
 
     async fn answer(
         &self,
+        request: Request,
         encode: impl FnOnce(u64) -> Result<Vec<u8>, &'static str>,
     ) -> Result<Answer, JobError> {
         let (sender, receiver) = oneshot::channel();
         // Who asked may have gone away.
-        self.shared.ask(encode, Box::new(move |answer| drop(sender.send(answer))));
+        self.shared.ask(request, encode, Box::new(move |answer| drop(sender.send(answer))));
         receiver.await.map_err(|_| internal("the engine is stopping"))
     }
 }
@@ -199,7 +223,8 @@ impl Drop for Client {
 #[async_trait]
 impl Processes for Client {
     async fn launch(&self, id: &ProcessId, launch: Launch) -> Result<(), JobError> {
-        match self.answer(|tag| wire::launch(tag, Tells::Start, id, &launch)).await? {
+        let request = Request::Launch(id.folder.clone());
+        match self.answer(request, |tag| wire::launch(tag, Tells::Start, id, &launch)).await? {
             Answer::Ended(folder::Ended { end: End::Failed(class, message), .. }) => {
                 Err(Failure::new(class, message))
             }
@@ -210,11 +235,11 @@ impl Processes for Client {
     }
 
     async fn wait(&self, id: &ProcessId) -> Result<ProcessEnd, JobError> {
-        ended(self.answer(|tag| Ok(wire::watch(tag, id))).await?).end
+        ended(self.answer(Request::Watch, |tag| Ok(wire::watch(tag, id))).await?).end
     }
 
     async fn cancel(&self, id: &ProcessId, grace: Duration) -> Result<(), JobError> {
-        match self.answer(|tag| Ok(wire::cancel(tag, id, grace))).await? {
+        match self.answer(Request::Cancel, |tag| Ok(wire::cancel(tag, id, grace))).await? {
             Answer::Cancelled => Ok(()),
             Answer::Stuck(message) | Answer::Unsent(message) => Err(internal(message)),
             Answer::Started => Err(internal("the supervisor answers amiss")),
@@ -261,6 +286,7 @@ impl Shared {
 
     fn ask(
         self: &Arc<Self>,
+        request: Request,
         encode: impl FnOnce(u64) -> Result<Vec<u8>, &'static str>,
         on_answer: Box<dyn FnOnce(Answer) + Send>,
     ) {
@@ -284,7 +310,7 @@ impl Shared {
         } else {
             false
         };
-        state.pending.insert(tag, Pending { message, was_sent, on_answer });
+        state.pending.insert(tag, Pending { message, request, was_sent, on_answer });
         if matches!(state.link, Link::Down) {
             state.link = Link::Mending;
             drop(state);
@@ -315,7 +341,7 @@ impl Shared {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the supervisor can't be reached");
-                    self.give_up_unsent(&error);
+                    self.give_up_undone(&error);
                     thread::sleep(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -343,13 +369,13 @@ impl Shared {
         }
     }
 
-    fn give_up_unsent(&self, error: &io::Error) {
+    fn give_up_undone(&self, error: &io::Error) {
         let unsent: Vec<Pending> = {
             let mut state = self.state();
             let tags: Vec<u64> = state
                 .pending
                 .iter()
-                .filter(|(_, pending)| !pending.was_sent)
+                .filter(|(_, pending)| pending.is_surely_undone())
                 .map(|(tag, _)| *tag)
                 .collect();
             tags.iter().filter_map(|tag| state.pending.remove(tag)).collect()

@@ -180,7 +180,12 @@ async fn a_cancelled_command_has_ended_or_never_begins() {
 
 #[tokio::test]
 async fn a_plan_shows_what_would_run() {
-    let cx = PlanContext { path: "job".to_owned(), working_dir: "/srv".into(), env: Vec::new() };
+    let cx = PlanContext {
+        path: "job".to_owned(),
+        working_dir: "/srv".into(),
+        env: Vec::new(),
+        host: None,
+    };
     let mut told = Vec::new();
     for (job_type, with) in [
         (&Command as &dyn JobType, json!({ "script": "one\n  two\n\n", "interpreter": "bash -e" })),

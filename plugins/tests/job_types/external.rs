@@ -68,7 +68,12 @@ async fn the_example_of_the_documentation_works() {
     );
     ping.cancel(None, &with, &stage.cx).await.expect("there is nothing to end");
 
-    let cx = PlanContext { path: "job".to_owned(), working_dir: "/".into(), env: Vec::new() };
+    let cx = PlanContext {
+        path: "job".to_owned(),
+        working_dir: "/".into(),
+        env: Vec::new(),
+        host: None,
+    };
     let plan = ping.plan(&json!({ "url": "http://a/" }), &cx).await.expect("it can be told");
     assert_eq!(plan.steps, ["GET http://a/ until it answers well 3 times in a row"]);
     assert_eq!(

@@ -44,7 +44,12 @@ async fn noop_and_approve() {
     insta::assert_snapshot!("noop_and_approve", told);
     assert_eq!((Noop.nature(), Approve.nature()), (Nature::Instant, Nature::Asks));
     let with = json!({ "message": "?", "form": { "n": { "type": "integer", "default": 3 } } });
-    let cx = PlanContext { path: "job".to_owned(), working_dir: "/".into(), env: Vec::new() };
+    let cx = PlanContext {
+        path: "job".to_owned(),
+        working_dir: "/".into(),
+        env: Vec::new(),
+        host: None,
+    };
     let plan = Approve.plan(&with, &cx).await.expect("it can be told");
     assert_eq!(plan.steps, ["ask a person: ?", "  n: integer, 3 unless changed"]);
     assert_eq!(check_answer(&with, &Map::new()), Ok(Outputs::from([("n".to_owned(), json!(3))])));

@@ -53,6 +53,7 @@ impl Stage {
             folder: home.path().join("attempt"),
             working_dir,
             env: Vec::new(),
+            host: None,
             run_as: None,
             limits: Limits::default(),
             grace: Duration::from_secs(5),

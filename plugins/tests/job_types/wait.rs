@@ -247,7 +247,12 @@ async fn a_name_is_waited_for() {
 
 #[tokio::test]
 async fn a_plan_says_what_is_waited_for() {
-    let cx = PlanContext { path: "job".to_owned(), working_dir: "/".into(), env: Vec::new() };
+    let cx = PlanContext {
+        path: "job".to_owned(),
+        working_dir: "/".into(),
+        env: Vec::new(),
+        host: None,
+    };
     let with = json!({ "http": { "url": "http://a:81/x?secret=1" }, "within": "5m" });
     let plan = Wait::default().plan(&with, &cx).await.expect("it can be told");
     assert_eq!(plan.steps, ["wait for http://a:81/x, at most 5m"]);

@@ -82,6 +82,16 @@ pub(crate) fn claim(folder: &Path) -> io::Result<Claim> {
     Ok(Claim::Ours)
 }
 
+/// Whether somebody has claimed the folder, or may have: a folder that can't be looked at counts.
+pub(crate) fn was_claimed(folder: &Path) -> bool {
+    match fs::metadata(folder) {
+        Ok(found) => {
+            found.permissions().mode() & UNCLAIMED == 0 || !matches!(end(folder), Ok(None))
+        }
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
 /// Makes the folder for a log alone: it may still be claimed by a launch.
 pub(crate) fn make_for_log(folder: &Path) -> io::Result<()> {
     match make(folder, UNCLAIMED | 0o700) {

@@ -1,8 +1,11 @@
 //! The engine dies, the supervisor dies, both die: no job runs twice, none is forgotten.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use weir_core::job_type::{Launch, ProcessEnd, Processes};
+use weir_core::outcome::ErrorClass;
+use weir_engine::processes::{Client, Program};
 
 use crate::place::{Place, is_alive, open_gate, sh};
 
@@ -12,6 +15,7 @@ crate::tests![
     the_supervisor_dies,
     the_supervisor_dies_and_a_daemon_is_left,
     both_die,
+    both_die_and_no_supervisor_begins_at_once,
     the_supervisor_dies_before_it_starts_anything,
     the_supervisor_dies_while_orders_arrive,
     thousands_are_lost_at_once,
@@ -116,6 +120,40 @@ fn both_die() {
         assert_eq!(place.run(id, gated(&place, &gate)), Ok(ProcessEnd::Lost));
     }
     assert_eq!(starts(&place), 3);
+    place.close();
+}
+
+fn both_die_and_no_supervisor_begins_at_once() {
+    let mut place = Place::new();
+    let (id, gate) = (place.id(1), place.gate("gate"));
+    place.launch(&id, gated(&place, &gate));
+    place.until_log(&id, "ready");
+    place.kill_supervisor();
+    place.until_no_supervisor();
+    // The first three supervisors of the next engine are killed while they begin.
+    let program = place.home.join("program");
+    let this = std::env::current_exe().expect("this program has a file");
+    let script = format!(
+        "#!/bin/sh\ncd {}\necho try >>tries\n[ $(wc -l <tries) -gt 3 ] || kill -KILL $$\nexec {} \"$@\"\n",
+        place.home.display(),
+        this.display()
+    );
+    fs::write(&program, script).expect("the program can be written");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    place.client = Client::new(&place.home, Program::at(&program)).expect("the home is there");
+    // What never began may be said to have failed, and begin again as another attempt; what ran may not.
+    let new = place.id(2);
+    let (lost, failed) = place.wait(async {
+        let ran = async {
+            place.client.launch(&id, gated(&place, &gate)).await?;
+            place.client.wait(&id).await
+        };
+        tokio::join!(ran, place.client.launch(&new, sh("echo never")))
+    });
+    assert_eq!(lost, Ok(ProcessEnd::Lost));
+    assert_eq!(failed.expect_err("it can't be launched").class, ErrorClass::Internal);
+    assert_eq!(starts(&place), 1);
+    assert!(!new.folder.exists(), "what failed was launched all the same");
     place.close();
 }
 
