@@ -3,6 +3,9 @@
 //!
 //! `BLESS=1 cargo test -p weir-core --test flows` writes the words anew.
 
+#[path = "flows/damage.rs"]
+mod damage;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

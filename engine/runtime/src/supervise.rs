@@ -8,6 +8,8 @@
 mod cancel;
 mod cgroup;
 pub(crate) mod channel;
+#[cfg(test)]
+mod damage;
 mod exec;
 pub(crate) mod folder;
 mod jobs;
