@@ -5,7 +5,7 @@ weir := target/release/weir
 # `make test NEEDS=skip` does not look for what the tests need beyond Rust; tests that lack it fail.
 NEEDS ?= install
 
-.PHONY: run test bench
+.PHONY: run test bench lab lab-up lab-down
 
 # Builds Weir and runs a flow in a home that is thrown away: a real name server where bind9 is installed, else the tour.
 run:
@@ -19,6 +19,21 @@ test:
 	$(CARGO) test --workspace
 	@if command -v cargo-deny >/dev/null 2>&1; then $(CARGO) deny --offline check bans licenses sources; \
 	else echo "cargo-deny is not here: licences and banned crates were not checked"; fi
+
+# What takes real servers of some size, or real minutes: the rest of the proof on the lab of hosts. Needs root.
+lab:
+	@[ "$(NEEDS)" = skip ] || scripts/install-test-needs lab
+	$(CARGO) test --workspace --test it lab_ -- --ignored --test-threads 1
+
+# Hosts to try the shipped flows on, made of network namespaces: see docs/lab.md. Needs root. HOSTS is a number or names.
+HOSTS ?= 12
+lab-up:
+	@[ "$(NEEDS)" = skip ] || scripts/install-test-needs lab
+	tests/lab/up $(HOSTS)
+	@echo "The hosts are up. See docs/lab.md for what to do with them; make lab-down ends them."
+
+lab-down:
+	tests/lab/down --purge
 
 # Measures Weir against its floors in rotating rounds of one run: ratios, for docs/performance.md. Wants a quiet machine;
 # BENCH_DIR is where all of it writes, best on a disk of its own. ninja is compared with where it is installed.

@@ -17,6 +17,7 @@ use crate::{Disk, Door, LIMIT, Process, built, until};
 #[derive(Debug)]
 pub struct Stage {
     dir: TempDir,
+    net: Option<PathBuf>,
 }
 
 /// What a command came to.
@@ -44,7 +45,14 @@ impl Stage {
     /// There is no place for it.
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("weir-").tempdir().expect("a folder can be made");
-        Self { dir }
+        Self { dir, net: None }
+    }
+
+    /// A new one whose commands run in that network namespace.
+    pub(crate) fn in_net(net: PathBuf) -> Self {
+        let mut stage = Self::new();
+        stage.net = Some(net);
+        stage
     }
 
     /// Its folder.
@@ -81,7 +89,14 @@ impl Stage {
 
     /// The binary with these arguments, the home of this stage and nothing to read.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(built());
+        let mut command = match &self.net {
+            None => Command::new(built()),
+            Some(net) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net={}", net.display())).arg("--").arg(built());
+                command
+            }
+        };
         command.args(args).current_dir(self.path());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("WEIR_") {
@@ -199,7 +214,7 @@ impl Ended {
         if input.is_some() {
             command.stdin(Stdio::piped());
         }
-        let mut child = command.spawn().expect("weir can be started");
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{what}: {error}"));
         if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
             // It may end without reading.
             let _unread = stdin.write_all(input.as_bytes());

@@ -8,6 +8,8 @@ mod homes;
 mod jobs;
 #[path = "it/kill.rs"]
 mod kill;
+#[path = "it/lab.rs"]
+mod lab;
 #[path = "it/recovery.rs"]
 mod recovery;
 #[path = "it/rerun.rs"]
