@@ -3,10 +3,13 @@
 //! Everything here may be repeated by another engine after a crash: which part has begun is read from the attempt's
 //! folders and its handle, and each part is begun at most once.
 
+mod flight;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use weir_core::diagnose::compile_pattern;
@@ -16,7 +19,9 @@ use weir_core::job_type::{AttemptContext, Clock, Handle, JobError, Phase, Proces
 use weir_core::mask::mask;
 use weir_core::outcome::{ErrorClass, Failure, Outcome, Outputs};
 use weir_core::run::CancelReason;
+use weir_core::time::format_span;
 
+use crate::attempt::flight::Flight;
 use crate::diagnosis;
 use crate::input::{Found, Input, Order, Work};
 use crate::logs;
@@ -28,7 +33,7 @@ pub(crate) struct Attempts {
     pub(crate) runs: Arc<dyn Runs>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) report: Box<dyn Fn(Input) + Send + Sync>,
-    pub(crate) flights: Mutex<BTreeMap<AttemptId, Arc<AtomicBool>>>,
+    pub(crate) flights: Mutex<BTreeMap<AttemptId, Arc<Flight>>>,
 }
 
 /// How long to wait before work that does not answer is asked again: first, and at most.
@@ -37,9 +42,12 @@ const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_
 /// How long to wait before an end that could not be confirmed is asked for again.
 const CANCEL_AGAIN: Duration = Duration::from_secs(5);
 
+/// How long the end of work that has been ended waits for who follows it: the last of its log may come that way.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
 impl Attempts {
-    fn flight(&self, id: AttemptId) -> Option<Arc<AtomicBool>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    fn flights(&self) -> MutexGuard<'_, BTreeMap<AttemptId, Arc<Flight>>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The folder of one part of an attempt.
@@ -56,24 +64,27 @@ impl Attempts {
     /// Sees that the attempt has begun, and follows it to its end. Doing it twice does it once.
     pub(crate) async fn launch(self: Arc<Self>, order: Order) {
         let id = order.id;
-        let is_cancelled = {
-            let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let flight = {
+            let mut flights = self.flights();
             if flights.contains_key(&id) {
                 return;
             }
-            Arc::clone(flights.entry(id).or_default())
+            Arc::clone(flights.entry(id).or_insert_with(|| Arc::new(Flight::followed())))
         };
-        let outcome = self.fly(&order, &is_cancelled).await;
-        if let Some(outcome) = outcome {
+        if let Some(outcome) = self.fly(&order, &flight).await
+            && !flight.is_cancelled()
+        {
             let found = match &outcome {
-                Outcome::Failed(failure) if !is_cancelled.load(Ordering::Acquire) => {
-                    self.diagnose(&order, failure).await
-                }
-                _ => None,
+                Outcome::Failed(failure) => self.diagnose(&order, failure).await,
+                Outcome::Done { .. }
+                | Outcome::AlreadyDone { .. }
+                | Outcome::Cancelled
+                | Outcome::Ask { .. } => None,
             };
             (self.report)(Input::AttemptEnded { id, outcome, found });
         }
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        flight.lands();
+        self.flights().remove(&id);
     }
 
     async fn diagnose(&self, order: &Order, failure: &Failure) -> Option<Box<Found>> {
@@ -81,12 +92,12 @@ impl Attempts {
         diagnosis::of_attempt(order, folder, failure, self.clock.now()).await
     }
 
-    /// `None` if the end was asked for before the work began: whoever asked reports the end.
-    async fn fly(&self, order: &Order, is_cancelled: &AtomicBool) -> Option<Outcome> {
+    /// `None` if the end was asked for: whoever asked reports the end.
+    async fn fly(&self, order: &Order, flight: &Flight) -> Option<Outcome> {
         let has_begun =
             order.handle.is_some() || Self::folder(&self.home, order.id, Phase::Work).exists();
         if let Some(unless) = order.unless.as_ref().filter(|_| !has_begun) {
-            match self.part(order, unless, Phase::Unless, None, is_cancelled).await? {
+            match self.part(order, unless, Phase::Unless, None, flight).await? {
                 Outcome::Done { outputs, .. } | Outcome::AlreadyDone { outputs } => {
                     return Some(Outcome::AlreadyDone { outputs });
                 }
@@ -105,11 +116,11 @@ impl Attempts {
             }
         }
         let outcome =
-            self.part(order, &order.work, Phase::Work, order.handle.clone(), is_cancelled).await?;
+            self.part(order, &order.work, Phase::Work, order.handle.clone(), flight).await?;
         let Outcome::Done { outputs, exit_code } = outcome else { return Some(outcome) };
         let outputs = masked(outputs, order);
         if let Some(verify) = &order.verify {
-            match self.part(order, verify, Phase::Verify, None, is_cancelled).await? {
+            match self.part(order, verify, Phase::Verify, None, flight).await? {
                 Outcome::Done { .. } | Outcome::AlreadyDone { .. } => {}
                 Outcome::Failed(mut failure) => {
                     failure.message = format!(
@@ -146,9 +157,9 @@ impl Attempts {
         work: &Work,
         phase: Phase,
         handle: Option<Handle>,
-        is_cancelled: &AtomicBool,
+        flight: &Flight,
     ) -> Option<Outcome> {
-        if is_cancelled.load(Ordering::Acquire) {
+        if flight.is_cancelled() {
             return None;
         }
         let cx = self.context(order, phase);
@@ -169,6 +180,8 @@ impl Attempts {
                     return Some(Outcome::Failed(shown(failure, order)));
                 }
                 Ok(outcome) => return Some(outcome),
+                // Whoever asks for the end sees that it comes, reachable or not.
+                Err(_) if flight.is_cancelled() => return None,
                 Err(failure) if failure.class == ErrorClass::Connection => {
                     (self.report)(Input::AttemptUnreached { id: order.id });
                     cx.log.line(&format!("unreachable: {}", failure.message));
@@ -180,14 +193,27 @@ impl Attempts {
         }
     }
 
-    /// Sees that the attempt ends, and never begins if it has not.
+    /// Sees that the attempt ends, and never begins if it has not. What took too long has failed, and its log may say
+    /// why; what was ended for any other reason is only cancelled.
     pub(crate) async fn cancel(self: Arc<Self>, order: Order, reason: CancelReason) {
         self.end(&order, reason).await;
-        (self.report)(Input::AttemptEnded {
-            id: order.id,
-            outcome: Outcome::Cancelled,
-            found: None,
-        });
+        let (outcome, found) = match reason {
+            CancelReason::Timeout => {
+                let failure = timed_out(&order);
+                let found = self.diagnose(&order, &failure).await;
+                // A log that says that all is well says so of what had ended, not of what did not.
+                (Outcome::Failed(failure), found.filter(|found| !found.is_success))
+            }
+            CancelReason::Run
+            | CancelReason::Kill
+            | CancelReason::RunTimeout
+            | CancelReason::RunFailing
+            | CancelReason::FailFast
+            | CancelReason::Group
+            | CancelReason::Late => (Outcome::Cancelled, None),
+        };
+        (self.report)(Input::AttemptEnded { id: order.id, outcome, found });
+        self.flights().remove(&order.id);
     }
 
     /// As [`Attempts::cancel`], for an attempt that can't be carried out any more and has failed for that.
@@ -195,13 +221,16 @@ impl Attempts {
         self.end(&order, CancelReason::Run).await;
         let outcome = Outcome::Failed(failure);
         (self.report)(Input::AttemptEnded { id: order.id, outcome, found: None });
+        self.flights().remove(&order.id);
     }
 
+    /// Returns when the end of all parts is confirmed, and who follows them has told the last of it.
     async fn end(&self, order: &Order, reason: CancelReason) {
         let grace = if reason == CancelReason::Kill { Duration::ZERO } else { order.grace };
-        if let Some(flight) = self.flight(order.id) {
-            flight.store(true, Ordering::Release);
-        }
+        let flight = Arc::clone(
+            self.flights().entry(order.id).or_insert_with(|| Arc::new(Flight::not_followed())),
+        );
+        flight.cancel();
         for (phase, work) in [
             (Phase::Unless, order.unless.as_ref()),
             (Phase::Work, Some(&order.work)),
@@ -216,6 +245,10 @@ impl Attempts {
                 tracing::warn!(attempt = %order.id, "its end could not be confirmed: {}", failure.message);
                 self.clock.sleep(CANCEL_AGAIN).await;
             }
+        }
+        tokio::select! {
+            () = flight.landed() => {}
+            () = self.clock.sleep(LAST_WORDS) => {}
         }
     }
 
@@ -241,6 +274,14 @@ impl Attempts {
             clock: Arc::clone(&self.clock),
         }
     }
+}
+
+fn timed_out(order: &Order) -> Failure {
+    let message = match order.compiled.graph.job(order.job).timing.timeout {
+        Some(timeout) => format!("took longer than {}, its timeout", format_span(timeout)),
+        None => "took longer than it may".to_owned(),
+    };
+    Failure::new(ErrorClass::Timeout, message)
 }
 
 fn about(what: &str, mut failure: Failure) -> Failure {
@@ -294,33 +335,4 @@ fn missing_output(declared: &[Output], outputs: &Outputs) -> Option<String> {
         }
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use weir_core::mistake::Place;
-
-    #[test]
-    fn a_declared_output_must_be_there_and_match_as_a_whole() {
-        let declared = |pattern: Option<&str>| {
-            vec![Output {
-                name: "port_id".into(),
-                pattern: pattern.map(str::to_owned),
-                place: Place::default(),
-            }]
-        };
-        let outputs = |text: &str| Outputs::from([("port_id".to_owned(), text.into())]);
-        assert_eq!(missing_output(&declared(None), &outputs("x")), None);
-        assert_eq!(
-            missing_output(&declared(None), &outputs("")).as_deref(),
-            Some("the job ended well but left no output `port_id`")
-        );
-        assert_eq!(missing_output(&declared(Some("[0-9a-f]+")), &outputs("0af")), None);
-        let message = missing_output(&declared(Some("[0-9a-f]+")), &outputs("0af type=dict"));
-        assert_eq!(
-            message.as_deref(),
-            Some("output `port_id` is `0af type=dict`, which does not match `[0-9a-f]+`")
-        );
-    }
 }

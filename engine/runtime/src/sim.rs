@@ -4,9 +4,11 @@
 //! * `mirror`: what was committed, and everything that must hold of it at every commit
 //! * `cases`: scenarios that a person can read
 //! * `swarm`: runs, faults and people chosen by a seed
+//! * `attempts`: those whose end is asked for, carried out for real
 //! * `crashes`: one scenario, stopped at every point
 //! * `costs`: what a commit may cost
 
+mod attempts;
 mod cases;
 mod costs;
 mod crashes;

@@ -573,7 +573,11 @@ impl Turn {
             matches!(record.kind, RecordKind::Added { remedy: Some(_), .. })
                 && record.task == Some(task)
         });
-        let found = found.map(|mut found| {
+        // What was ended for another reason in the end needs no diagnosis.
+        let is_cancelled = self.runs.get(&id.run).is_some_and(|live| {
+            live.run.task(task).is_some_and(|task| task.state == TaskState::Cancelled)
+        });
+        let found = found.filter(|_| !is_cancelled).map(|mut found| {
             found.row.used = is_used;
             found
         });

@@ -1,7 +1,7 @@
 //! Failures that are known, and people who decide.
 
 use serde_json::Value;
-use weir_tests::{Stage, states};
+use weir_tests::{Stage, states, until};
 
 /// A flow of these jobs; `DIR` stands for the stage's folder.
 fn flow(stage: &Stage, name: &str, body: &str) -> std::path::PathBuf {
@@ -230,5 +230,101 @@ jobs:
     assert_eq!(stage.read("gone").lines().count(), 1);
     assert_eq!(stage.weir(&["approve", "1", "wipe"]).code, 0);
     assert_eq!(stage.read("gone").lines().count(), 2);
+    stage.verify();
+}
+
+/// Hangs after it has told why, unless somebody has cured it; `MORE` stands for what else its job says.
+const HANGS: &str = "jobs:
+  a:
+    uses: command
+    timeout: 1s
+    with: { script: '[ -e DIR/cured ] || { echo waiting for the lock of load; trap \"touch DIR/ending\" TERM; sleep 600 & wait; sleep 600; }' }
+MORE";
+
+#[test]
+fn an_attempt_that_timed_out_is_diagnosed_by_its_class_and_its_log() {
+    let stage = Stage::new();
+    let cured = |name: &str, found: &str| {
+        let more = format!(
+            "    grace: 100ms
+    recover:
+      - match: {{ {found} }}
+        diagnosis: It hangs.
+        jobs: {{ mend: {{ uses: command, with: {{ script: touch DIR/cured }} }} }}
+        then: retry
+"
+        );
+        let flow = flow(&stage, name, &HANGS.replace("MORE", &more));
+        let run = stage.run(&flow, &[]);
+        assert_eq!(states(&run), "a succeeded, a/recover.1/mend succeeded", "{run:#}");
+        let task = &run["tasks"][0];
+        assert_eq!(
+            diagnoses(task),
+            [("a.recover[0]".into(), "retry".into(), "cured".into())],
+            "{task:#}"
+        );
+        let first = &task["attempts"][0];
+        assert_eq!(
+            (&first["state"], &first["error_class"]),
+            (&"timed-out".into(), &"timeout".into())
+        );
+        std::fs::remove_file(stage.path().join("cured")).expect("it was cured");
+        task["diagnoses"][0]["evidence"]["text"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        cured("by-log", "log: 'waiting for the lock of (?P<what>\\w+)'"),
+        "waiting for the lock of load"
+    );
+    cured("by-class", "class: timeout");
+    cured("by-both", "class: timeout, log: lock of load");
+    // What is known does not fit: it stays timed out, and says so.
+    let other = HANGS.replace(
+        "MORE",
+        "    grace: 100ms\n    recover: [{ match: { class: exit }, diagnosis: No., then: continue }]\n",
+    );
+    let run = stage.run(&flow(&stage, "other", &other), &[]);
+    assert_eq!(states(&run), "a timed-out", "{run:#}");
+    let attempt = &run["tasks"][0]["attempts"][0];
+    assert_eq!(attempt["error_class"], "timeout", "{attempt:#}");
+    let failed = stage.weir(&["show", "4"]);
+    assert!(failed.out.contains("took longer than 1s"), "{}", failed.out);
+    // Plain retries by class still count.
+    let again = HANGS.replace(
+        "MORE",
+        "    grace: 100ms\n    retry: { attempts: 2, delay: 10ms, on: [timeout] }\n",
+    );
+    let run = stage.run(&flow(&stage, "again", &again), &[]);
+    assert_eq!(states(&run), "a timed-out", "{run:#}");
+    assert_eq!(run["tasks"][0]["attempts"].as_array().map(Vec::len), Some(2), "{run:#}");
+    stage.verify();
+}
+
+#[test]
+fn a_timeout_that_the_engine_did_not_live_to_carry_out_comes_to_the_same() {
+    let stage = Stage::new();
+    let more = "    grace: 2s
+    recover:
+      - match: { class: timeout, log: lock of load }
+        diagnosis: It hangs.
+        jobs: { mend: { uses: command, with: { script: touch DIR/cured } } }
+        then: retry
+";
+    let flow = flow(&stage, "hangs", &HANGS.replace("MORE", more));
+    let server = stage.serve();
+    let begun = stage.weir(&["run", flow.to_str().expect("plain"), "--detach"]);
+    assert_eq!(begun.code, 0, "{}{}", begun.out, begun.err);
+    // The timeout is being carried out: the job was asked to end, and does not.
+    until("the job is asked to end", || stage.path().join("ending").exists().then_some(()));
+    server.kill();
+    let server = stage.serve();
+    let run = until("the run ends", || {
+        let run = stage.show(1);
+        (run["state"] != "running").then_some(run)
+    });
+    assert_eq!(states(&run), "a succeeded, a/recover.1/mend succeeded", "{run:#}");
+    let attempts = run["tasks"][0]["attempts"].as_array().expect("attempts");
+    assert_eq!(attempts.len(), 2, "{attempts:#?}");
+    assert_eq!(attempts[0]["error_class"], "timeout", "{attempts:#?}");
+    server.stop();
     stage.verify();
 }

@@ -10,7 +10,7 @@ use weir_core::flow::{After, ConcurrencyPolicy};
 use weir_core::ids::{AttemptId, RunId, TaskIx};
 use weir_core::job_type::Handle;
 use weir_core::outcome::{ErrorClass, Failure, Outcome, Outputs};
-use weir_core::run::{Act, Answer, Cause, From, Question, RunState, TaskState};
+use weir_core::run::{Act, Answer, CancelReason, Cause, From, Question, RunState, TaskState};
 use weir_core::time::Timestamp;
 
 use super::flows;
@@ -87,6 +87,8 @@ enum Due {
     Confirmed {
         epoch: u32,
         id: AttemptId,
+        outcome: Outcome,
+        found: Option<Box<Found>>,
     },
     Report {
         epoch: u32,
@@ -320,13 +322,13 @@ impl Swarm {
                     self.report_end(id);
                 }
             }
-            Due::Confirmed { epoch, id } => {
+            Due::Confirmed { epoch, id, outcome, found } => {
                 let folder = self.disk.get_mut(&id).expect("it was fenced or there");
                 if folder.is_alive {
                     folder.is_alive = false;
                     folder.ended = Some((Outcome::Cancelled, None));
                 }
-                self.report(epoch, id, Report::Ended(Outcome::Cancelled, None));
+                self.report(epoch, id, Report::Ended(outcome, found));
             }
             Due::Abandoned { epoch, id, failure } => {
                 if let Some(folder) = self.disk.get_mut(&id) {
@@ -476,8 +478,10 @@ impl Swarm {
         for action in acts {
             match action {
                 Action::Launch(order) => self.launch(&order),
-                Action::Cancel(order, _) => self.cancel(&order, None),
-                Action::Abandon(order, failure) => self.cancel(&order, Some(failure)),
+                Action::Cancel(order, reason) => self.cancel(&order, reason, None),
+                Action::Abandon(order, failure) => {
+                    self.cancel(&order, CancelReason::Run, Some(failure));
+                }
                 Action::Publish(events) => {
                     for event in events.iter() {
                         let rows = &self.lab.mirror.kept[&event.run];
@@ -639,7 +643,7 @@ impl Swarm {
         }
     }
 
-    fn cancel(&mut self, order: &Order, failure: Option<Failure>) {
+    fn cancel(&mut self, order: &Order, reason: CancelReason, failure: Option<Failure>) {
         let id = order.id;
         self.tell(|| format!("cancel {id}"));
         let epoch = self.epoch;
@@ -648,6 +652,13 @@ impl Swarm {
             self.soon(50, Due::ChildCancelled { epoch, id, failure });
             return;
         }
+        let (outcome, found) = if reason == CancelReason::Timeout {
+            self.tell(|| format!("{id} timed out"));
+            let found = plan.found.clone().filter(|found| !found.is_success);
+            (Outcome::Failed(ErrorClass::Timeout.into()), found)
+        } else {
+            (Outcome::Cancelled, None)
+        };
         self.disk.entry(id).or_insert(Folder {
             is_fenced: true,
             is_alive: false,
@@ -655,7 +666,7 @@ impl Swarm {
             plan,
         });
         match failure {
-            None => self.soon(3_000, Due::Confirmed { epoch, id }),
+            None => self.soon(3_000, Due::Confirmed { epoch, id, outcome, found }),
             Some(failure) => self.soon(3_000, Due::Abandoned { epoch, id, failure }),
         }
     }
@@ -928,10 +939,11 @@ impl Swarm {
 const KEPT: &[u64] = &[];
 
 /// What the seeds must have met together, or the simulation is not what it says.
-const MET: [&str; 12] = [
+const MET: [&str; 13] = [
     "begins",
     "launch",
     "cancel",
+    "timed out",
     "crash before a commit",
     "crash in or after a commit",
     "the engine dies",

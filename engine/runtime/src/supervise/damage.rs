@@ -94,7 +94,7 @@ proptest! {
         let log = b"one\ntwo\nthree\n".repeat(40);
         std::fs::write(folder.path().join(folder::LOG), &log).expect("written");
         // As written: a point at 100, and a hole from 200 to 300.
-        let mut near = [100, 1_700_000_000_000, 1 << 63 | 200, 300_u64].map(u64::to_le_bytes).concat();
+        let mut near = [100, 1_700_000_000_000, (1 << 63) + 200, 300_u64].map(u64::to_le_bytes).concat();
         damage(&mut near, &wounds);
         for index in [&index, &near] {
             std::fs::write(folder.path().join(folder::INDEX), index).expect("written");
