@@ -15,6 +15,7 @@ mod process_end;
 mod reference;
 mod script;
 mod settings;
+mod ssh;
 mod stop;
 mod wait;
 
@@ -30,6 +31,7 @@ pub use fault::Test;
 pub use flow::Flow;
 pub use noop::Noop;
 pub use reference::reference;
+pub use ssh::{Bounds as SshBounds, Pool, Ran};
 pub use wait::Wait;
 
 /// Every job type that flows may use, in the order of the reference.

@@ -1,0 +1,4 @@
+//! Work on hosts, against real sshds.
+
+mod connections;
+mod machine;
