@@ -180,10 +180,16 @@ impl Drawer<'_> {
         }
     }
 
+    /// Whether the job has a task for each item of a list, or for each of its hosts.
+    fn is_foreach(&self, job: JobIx) -> bool {
+        let text = &self.compiled.jobs[job.at()];
+        text.foreach.is_some() || self.compiled.spread(job).is_some()
+    }
+
     fn label(&self, job: JobIx) -> String {
         let text = &self.compiled.jobs[job.at()];
         let mut label = text.name.clone();
-        if text.foreach.is_some() {
+        if self.is_foreach(job) {
             label.push_str("[]");
         }
         if let Some(uses) = &text.uses {
@@ -196,7 +202,7 @@ impl Drawer<'_> {
     fn line_of(&mut self, job: JobIx, depth: usize) {
         let text = &self.compiled.jobs[job.at()];
         let name =
-            if text.foreach.is_some() { format!("{}[]", text.name) } else { text.name.clone() };
+            if self.is_foreach(job) { format!("{}[]", text.name) } else { text.name.clone() };
         let uses = text.uses.as_ref().map_or("", |uses| uses.job_type.as_str());
         let needs: Vec<&str> = text.needs.iter().map(|need| need.source.as_str()).collect();
         let after =

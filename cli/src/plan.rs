@@ -32,6 +32,7 @@ struct Step {
     needs: Vec<String>,
     when: Option<String>,
     foreach: Option<String>,
+    hosts: Option<String>,
     destroys: Option<String>,
     plan: Plan,
 }
@@ -45,7 +46,7 @@ pub(crate) async fn plan(global: &Global, args: args::Plan) -> Ended {
     let cx = context(&loaded.compiled, params);
     let mut steps = Vec::new();
     for (path, job) in jobs(&loaded.compiled) {
-        steps.push(step(&library, &loaded, &cx, path, &loaded.compiled.jobs[job.at()]).await);
+        steps.push(step(&library, &loaded, &cx, path, job).await);
     }
     if global.json {
         say!(
@@ -141,7 +142,9 @@ fn add_scope(compiled: &Compiled, scope: ScopeIx, above: &str, all: &mut Vec<(St
     }
 }
 
-async fn step(library: &Library, loaded: &Loaded, cx: &Context, path: String, job: &Job) -> Step {
+async fn step(library: &Library, loaded: &Loaded, cx: &Context, path: String, ix: JobIx) -> Step {
+    let job = &loaded.compiled.jobs[ix.at()];
+    let spread = loaded.compiled.spread(ix).map(|selector| selector.source);
     let words =
         job.destroys.as_ref().map(|words| match template::text(words, TextKind::Plain, cx) {
             Ok(filled) => filled.value,
@@ -154,6 +157,7 @@ async fn step(library: &Library, loaded: &Loaded, cx: &Context, path: String, jo
         needs: job.needs.iter().map(|need| need.source.clone()).collect(),
         when: job.when.as_ref().map(|when| when.source.clone()),
         foreach: job.foreach.as_ref().map(|list| list.source.clone()),
+        hosts: spread,
         destroys: words,
         plan: Plan::default(),
     };
@@ -220,6 +224,7 @@ fn text(flow: &str, steps: &[Step], style: Style) -> String {
             ("after", step.needs.join(", ")),
             ("only if", step.when.clone().unwrap_or_default()),
             ("for each of", step.foreach.clone().unwrap_or_default()),
+            ("on each of", step.hosts.clone().unwrap_or_default()),
         ]
         .into_iter()
         .filter(|(_, value)| !value.is_empty())

@@ -11,6 +11,7 @@ mod names;
 mod param;
 mod parse;
 mod schema;
+mod spread;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,10 +19,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::hosts::Login;
 use crate::mistake::Place;
 
 pub use load::{load, load_project};
 pub use schema::json_schema;
+pub use spread::{selector, spread};
 
 /// One flow, as its file says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -509,6 +512,6 @@ pub struct Host {
     pub labels: BTreeMap<String, String>,
     /// Values for templates.
     pub vars: BTreeMap<String, Value>,
-    /// All other keys as written, read by the job types that connect.
-    pub connection: BTreeMap<String, Value>,
+    /// How to get there and log in.
+    pub login: Login,
 }

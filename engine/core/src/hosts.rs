@@ -1,6 +1,8 @@
 //! Which of a project's hosts a selector means, and the way to each.
 
+mod login;
 mod route;
+mod way;
 
 use std::collections::BTreeMap;
 
@@ -9,7 +11,9 @@ use serde_json::{Map, Value};
 use crate::flow::Host;
 use crate::schema::nearest;
 
+pub use login::{BecomeName, KeyName, Login, Via, fill_in};
 pub use route::{Become, Hop, Key, KnownHosts, Route};
+pub use way::{BadRoute, BadWay, Step, Surroundings, way};
 
 /// A selector that can't be followed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,22 +83,25 @@ pub fn select<'a>(
     Ok(chosen)
 }
 
-/// What templates see of a host: name, address, labels, vars and the plain settings of its connection.
+/// What templates see of a host: name, address, labels, vars, and who logs in where.
 pub fn facts(host: &Host) -> Value {
-    let is_plain = |value: &Value| value.is_string() || value.is_number() || value.is_boolean();
-    let plain = host.connection.iter().filter(|(_, value)| is_plain(value));
-    // A password written out in the project's file is not for templates.
-    let plain = plain.filter(|(key, _)| !matches!(key.as_str(), "password" | "passphrase"));
-    let mut facts: Map<String, Value> =
-        plain.map(|(key, value)| (key.clone(), value.clone())).collect();
-    facts.insert("name".to_owned(), Value::from(host.name.as_str()));
-    facts.insert("address".to_owned(), Value::from(host.address.as_str()));
-    facts.insert(
-        "labels".to_owned(),
-        host.labels.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect(),
-    );
-    facts
-        .insert("vars".to_owned(), host.vars.iter().map(|(k, v)| (k.clone(), v.clone())).collect());
+    let Login { port, user, become_user, .. } = &host.login;
+    let mut facts = Map::new();
+    let mut put = |key: &str, value: Value| facts.insert(key.to_owned(), value);
+    put("name", Value::from(host.name.as_str()));
+    put("address", Value::from(host.address.as_str()));
+    let labels = host.labels.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str())));
+    put("labels", labels.collect());
+    put("vars", host.vars.iter().map(|(k, v)| (k.clone(), v.clone())).collect());
+    if let Some(port) = port {
+        put("port", Value::from(*port));
+    }
+    if let Some(user) = user {
+        put("user", Value::from(user.as_str()));
+    }
+    if let Some(becomes) = become_user {
+        put("become", Value::from(becomes.user.as_str()));
+    }
     Value::Object(facts)
 }
 

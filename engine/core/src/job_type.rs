@@ -99,6 +99,21 @@ pub enum Nature {
     Fault,
 }
 
+/// What the engine knows of a job type before any of its work begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traits {
+    /// How the engine treats it.
+    pub nature: Nature,
+    /// Whether it works on hosts.
+    pub works_on_hosts: bool,
+}
+
+impl From<Nature> for Traits {
+    fn from(nature: Nature) -> Self {
+        Self { nature, works_on_hosts: false }
+    }
+}
+
 /// Something wrong with a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {

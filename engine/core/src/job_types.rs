@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::job_type::{Fault, JobType, Nature};
+use crate::job_type::{Fault, JobType, Nature, Traits};
 use crate::schema::{Checker, Schema};
 
 /// All job types by name.
@@ -19,12 +19,17 @@ pub struct JobTypes {
 pub struct Known {
     name: String,
     about: String,
-    nature: Nature,
+    traits: Traits,
     checker: Checker,
     work: Option<Arc<dyn JobType>>,
 }
 
 impl JobTypes {
+    /// What is known of the type of that name; an unknown one does some work.
+    pub fn traits(&self, name: &str) -> Traits {
+        self.get(name).map_or(Traits::from(Nature::Work), Known::traits)
+    }
+
     /// Job types that can do their work.
     pub fn new(types: impl IntoIterator<Item = Arc<dyn JobType>>) -> Self {
         let mut all = Self::default();
@@ -39,7 +44,7 @@ impl JobTypes {
         let known = Known {
             name: work.name().to_owned(),
             about: work.about().to_owned(),
-            nature: work.nature(),
+            traits: Traits { nature: work.nature(), works_on_hosts: work.works_on_hosts() },
             checker: Checker::new(work.schema()),
             work: Some(work),
         };
@@ -47,11 +52,11 @@ impl JobTypes {
     }
 
     /// Adds a job type of which only the description is at hand: flows that use it can be checked, not run.
-    pub fn declare(&mut self, name: &str, about: &str, nature: Nature, schema: Schema) {
+    pub fn declare(&mut self, name: &str, about: &str, traits: impl Into<Traits>, schema: Schema) {
         let known = Known {
             name: name.to_owned(),
             about: about.to_owned(),
-            nature,
+            traits: traits.into(),
             checker: Checker::new(schema),
             work: None,
         };
@@ -82,7 +87,17 @@ impl Known {
 
     /// How the engine treats it.
     pub fn nature(&self) -> Nature {
-        self.nature
+        self.traits.nature
+    }
+
+    /// Whether it works on hosts: `with.hosts` selects them.
+    pub fn works_on_hosts(&self) -> bool {
+        self.traits.works_on_hosts
+    }
+
+    /// What the engine knows of it before any of its work begins.
+    pub fn traits(&self) -> Traits {
+        self.traits
     }
 
     /// The shape of its settings.
@@ -110,7 +125,7 @@ impl fmt::Debug for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Known")
             .field("name", &self.name)
-            .field("nature", &self.nature)
+            .field("traits", &self.traits)
             .finish_non_exhaustive()
     }
 }

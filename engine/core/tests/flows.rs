@@ -14,7 +14,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 use weir_core::flow::{self, After, Flow, Project};
-use weir_core::job_type::Nature;
+use weir_core::job_type::{Nature, Traits};
 use weir_core::job_types::JobTypes;
 use weir_core::mistake::{Mistake, Severity};
 use weir_core::schema::Schema;
@@ -30,16 +30,17 @@ fn types() -> JobTypes {
         .optional("output-format", Schema::choice(["auto", "lines", "json"]).fixed())
         .optional("success-codes", Schema::list(Schema::integer().minimum(0).maximum(255)));
     types.declare("command", "Runs a script.", Nature::Work, command);
+    let on_hosts = Traits { nature: Nature::Work, works_on_hosts: true };
     let ssh = Schema::object()
         .required("hosts", Schema::text().not_empty().describe("Where it runs."))
         .required("script", script())
         .optional("become", Schema::text());
-    types.declare("ssh", "Runs a script on hosts.", Nature::Work, ssh);
+    types.declare("ssh", "Runs a script on hosts.", on_hosts, ssh);
     let format = Schema::object()
         .required("hosts", Schema::text())
         .optional("user", Schema::text())
         .optional("reformat", Schema::boolean());
-    types.declare("hdfs.format", "Formats a file system.", Nature::Work, format);
+    types.declare("hdfs.format", "Formats a file system.", on_hosts, format);
     types.declare(
         "hdfs.safemode",
         "Waits.",

@@ -162,7 +162,7 @@ impl Attempts {
         if flight.is_cancelled() {
             return None;
         }
-        let cx = self.context(order, phase);
+        let cx = self.context(order, work, phase);
         let handle = match handle {
             Some(handle) => handle,
             None => match work.job_type.start(&work.with, &cx).await {
@@ -237,7 +237,7 @@ impl Attempts {
             (Phase::Verify, order.verify.as_ref()),
         ] {
             let Some(work) = work else { continue };
-            let mut cx = self.context(order, phase);
+            let mut cx = self.context(order, work, phase);
             cx.grace = grace;
             let handle = order.handle.as_ref().filter(|_| phase == Phase::Work);
             while let Err(failure) = work.job_type.cancel(handle, &work.with, &cx).await {
@@ -252,7 +252,7 @@ impl Attempts {
         }
     }
 
-    fn context(&self, order: &Order, phase: Phase) -> AttemptContext {
+    fn context(&self, order: &Order, work: &Work, phase: Phase) -> AttemptContext {
         let folder = Self::folder(&self.home, order.id, phase);
         AttemptContext {
             id: order.id,
@@ -264,7 +264,7 @@ impl Attempts {
             folder,
             working_dir: order.working_dir.clone(),
             env: order.env.clone(),
-            host: order.host.clone(),
+            host: work.host.clone(),
             run_as: order.run_as.clone(),
             limits: order.limits.clone(),
             grace: order.grace,

@@ -275,6 +275,10 @@ impl World for RealWorld {
         Arc::clone(&self.shared.library)
     }
 
+    fn home(&self) -> Home {
+        self.shared.store.home().clone()
+    }
+
     fn is_watched(&self) -> bool {
         self.shared.events.receiver_count() > 0
     }

@@ -17,6 +17,7 @@ use weir_core::schema::TextKind;
 use weir_core::secret::Secret;
 use weir_core::template::{self, Context, Failed, JobFacts, RunFacts, Secrets, TemplateError};
 
+use crate::hosts;
 use crate::input::{Order, Refusal, Work};
 use crate::live::{Live, Note};
 use crate::turn::{Turn, World};
@@ -97,7 +98,8 @@ impl Turn {
         {
             return Ok(Verdict::NotDue);
         }
-        let is_each = job.foreach.is_some() && !is_body;
+        let at = self.runs[&run].run.tasks()[task.at()].job;
+        let is_each = matches!(self.runs[&run].run.graph().job(at).kind, JobKind::Foreach { .. });
         let Some(destroys) = job.destroys.as_ref().filter(|_| !is_each) else {
             return Ok(Verdict::Go);
         };
@@ -116,8 +118,10 @@ impl Turn {
     ) -> Result<(Vec<Value>, Vec<u32>), String> {
         let job = self.job(run, task)?;
         let cx = self.context(run, task, world)?;
-        let text = job.foreach.as_ref().ok_or("it has no items")?;
-        let items = template::list(text, &cx).map_err(told)?.value;
+        let items = match &job.foreach {
+            Some(text) => template::list(text, &cx).map_err(told)?.value,
+            None => hosts::items(&job, &cx)?,
+        };
         let live = &self.runs[&run];
         let reused = reused_items(live, task, &items);
         Ok((items, reused))
@@ -194,7 +198,7 @@ impl Turn {
         self.runs.get(&run).is_some_and(|live| live.run.item(task).is_some())
     }
 
-    fn settings(
+    pub(crate) fn settings(
         &mut self,
         run: RunId,
         task: TaskIx,
@@ -206,13 +210,16 @@ impl Turn {
             .job_types
             .get(&uses.job_type)
             .ok_or_else(|| format!("there is no job type `{}` here", uses.job_type))?;
-        if !has_template(&uses.with) {
-            return Ok((uses.with.clone(), Vec::new()));
-        }
-        let cx = self.context(run, task, world)?;
-        let rendered = template::settings(&uses.with, known.schema(), &uses.places, &cx)
-            .map_err(|errors| errors.into_iter().map(told).collect::<Vec<_>>().join("\n"))?;
-        Ok((rendered.with, rendered.secrets))
+        let (mut with, secrets) = if has_template(&uses.with) {
+            let cx = self.context(run, task, world)?;
+            let rendered = template::settings(&uses.with, known.schema(), &uses.places, &cx)
+                .map_err(|errors| errors.into_iter().map(told).collect::<Vec<_>>().join("\n"))?;
+            (rendered.with, rendered.secrets)
+        } else {
+            (uses.with.clone(), Vec::new())
+        };
+        self.name_host(run, task, uses, &mut with);
+        Ok((with, secrets))
     }
 
     /// Everything an attempt is carried out with.
@@ -231,7 +238,9 @@ impl Turn {
                 let job_type = world
                     .job_type(&uses.job_type)
                     .ok_or_else(|| format!("there is no job type `{}` here", uses.job_type))?;
-                Ok(Work { job_type, with })
+                let host = turn.route(run, uses, &with, world)?;
+                secrets.extend(host.iter().flat_map(|route| route.secrets()).cloned());
+                Ok(Work { host, job_type, with })
             };
         let uses = job.uses.as_ref().ok_or("a group has no work of its own")?;
         let main = work(self, uses, world)?;
@@ -264,7 +273,6 @@ impl Turn {
             unless,
             verify,
             env,
-            host: None,
             working_dir,
             run_as,
             limits: job.limits.clone(),
@@ -279,28 +287,36 @@ impl Turn {
 
     /// What an attempt is ended with when its settings can't be filled in any more: as far as they are known without.
     /// `None` if its job type is not at hand.
-    pub(crate) fn bare_order(&self, id: AttemptId, world: &dyn World) -> Option<Box<Order>> {
+    pub(crate) fn bare_order(&self, id: AttemptId, world: &mut dyn World) -> Option<Box<Order>> {
         let job = self.job(id.run, id.task).ok()?;
-        let work = |uses: &Uses| {
+        let mut secrets: Vec<Secret> =
+            self.runs.get(&id.run)?.values.secrets.values().cloned().collect();
+        let mut work = |uses: &Uses| {
             let job_type = world.job_type(&uses.job_type)?;
-            Some(Work { job_type, with: uses.with.clone() })
+            let mut with = uses.with.clone();
+            self.name_host(id.run, id.task, uses, &mut with);
+            let host = self.route(id.run, uses, &with, world).ok().flatten();
+            secrets.extend(host.iter().flat_map(|route| route.secrets()).cloned());
+            Some(Work { host, job_type, with })
         };
+        let main = work(job.uses.as_ref()?)?;
+        let unless = job.unless.as_ref().and_then(&mut work);
+        let verify = job.verify.as_ref().and_then(&mut work);
         let live = self.runs.get(&id.run)?;
         Some(Box::new(Order {
             id,
             project: live.row.project.clone(),
             flow: live.row.flow.clone(),
             path: live.path(id.task),
-            work: work(job.uses.as_ref()?)?,
-            unless: job.unless.as_ref().and_then(work),
-            verify: job.verify.as_ref().and_then(work),
+            work: main,
+            unless,
+            verify,
             env: Vec::new(),
-            host: None,
             working_dir: live.folder.clone(),
             run_as: None,
             limits: job.limits.clone(),
             grace: job.grace,
-            secrets: live.values.secrets.values().cloned().collect(),
+            secrets: secrets.into(),
             outputs: Vec::new(),
             handle: live.handle_of(id.task, id.number),
             compiled: Arc::clone(&live.compiled),
@@ -386,7 +402,8 @@ fn failed_facts(live: &Live, task: TaskIx) -> Failed {
         let evidence: Value = serde_json::from_str(&text).ok()?;
         evidence["text"].as_str().map(str::to_owned)
     });
-    Failed { job: live.path(task), host: None, message: message.unwrap_or_default(), captures }
+    let host = hosts::name_of(live, task);
+    Failed { job: live.path(task), host, message: message.unwrap_or_default(), captures }
 }
 
 /// All texts of a job in which templates may stand.

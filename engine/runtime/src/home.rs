@@ -240,6 +240,11 @@ impl Home {
         self.path.join("catalogue")
     }
 
+    /// What is kept of the hosts of a project: the keys that they were met with, a folder for each host.
+    pub fn hosts(&self, project: &str) -> PathBuf {
+        self.path.join("hosts").join(if project.is_empty() { "_" } else { project })
+    }
+
     /// The site's own job types.
     pub fn plugins(&self) -> PathBuf {
         self.path.join("plugins")

@@ -141,7 +141,6 @@ pub(crate) struct Order {
     pub(crate) unless: Option<Work>,
     pub(crate) verify: Option<Work>,
     pub(crate) env: Vec<(String, String)>,
-    pub(crate) host: Option<Arc<Route>>,
     pub(crate) working_dir: PathBuf,
     pub(crate) run_as: Option<String>,
     pub(crate) limits: Limits,
@@ -156,6 +155,8 @@ pub(crate) struct Order {
 /// A piece of work: its type and its settings, filled in.
 #[derive(Clone)]
 pub(crate) struct Work {
+    /// The way to the host it is done on, for job types that work on hosts.
+    pub(crate) host: Option<Arc<Route>>,
     pub(crate) job_type: Arc<dyn JobType>,
     pub(crate) with: Value,
 }

@@ -18,6 +18,7 @@ pub mod engine;
 mod fill;
 mod gates;
 pub mod home;
+pub mod hosts;
 mod input;
 pub mod library;
 mod limits;

@@ -12,7 +12,6 @@ use sha2::{Digest, Sha256};
 use weir_core::catalogue::Catalogue;
 use weir_core::flow::compile::{Compiled, compile};
 use weir_core::flow::{Flow, Project};
-use weir_core::job_type::Nature;
 use weir_core::job_types::JobTypes;
 use weir_core::mistake::{Mistake, Severity};
 use weir_core::yaml;
@@ -256,10 +255,8 @@ impl Library {
         project: Project,
         catalogue: &Catalogue,
     ) -> Result<Arc<Compiled>, Vec<Mistake>> {
-        let nature = |name: &str| {
-            self.job_types.get(name).map_or(Nature::Work, weir_core::job_types::Known::nature)
-        };
-        compile(flow, project, catalogue, &nature).map(Arc::new)
+        let traits = |name: &str| self.job_types.traits(name);
+        compile(flow, project, catalogue, &traits).map(Arc::new)
     }
 
     fn known(&self, version: &str) -> Option<Arc<Compiled>> {

@@ -22,6 +22,7 @@ use weir_core::secret::Secret;
 use weir_core::time::Timestamp;
 
 use crate::gates::{Entry, Gates, Verdict as AtGate};
+use crate::home::Home;
 use crate::input::{Action, CommitFailure, Found, Input, NewRun, Refusal, Reply, Wish};
 use crate::library::Library;
 use crate::limits::{Limits, Wants, Who};
@@ -50,6 +51,8 @@ pub(crate) trait World {
     fn is_watched(&self) -> bool;
     /// The job types and the catalogue.
     fn library(&self) -> Arc<Library>;
+    /// The data folder.
+    fn home(&self) -> Home;
 }
 
 /// What the tasks of a run left behind.

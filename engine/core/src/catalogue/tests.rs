@@ -181,9 +181,12 @@ fn flows_compile_with_the_whole_catalogue() {
         job("start", &["format"], "hdfs"),
         job("x", &[], "noop"),
     ];
-    let nature = |job_type: &str| if job_type == "noop" { Nature::Instant } else { Nature::Work };
+    let traits = |job_type: &str| {
+        let nature = if job_type == "noop" { Nature::Instant } else { Nature::Work };
+        nature.into()
+    };
     let compiled =
-        compile(Flow { jobs, ..Flow::default() }, Project::default(), &shipped(), &nature)
+        compile(Flow { jobs, ..Flow::default() }, Project::default(), &shipped(), &traits)
             .expect("a good flow");
     let remedy = |ix: usize, id: &str| {
         let (first, end) = compiled.graph.jobs[ix].remedies;

@@ -1,6 +1,7 @@
 //! What is wrong with a flow beyond the shape of its file: names that mean nothing, jobs that wait in a circle,
 //! settings that can't work together. Everything is found at once; only what is certain is told.
 
+mod hosts;
 mod jobs;
 mod project;
 mod reach;
@@ -93,7 +94,7 @@ impl Check<'_> {
                 return;
             }
             self.job(scope, at, job, is_remedy);
-            let has_item = scope.has_item || job.foreach.is_some();
+            let has_item = scope.has_item || job.foreach.is_some() || self.spread(job).is_some();
             if !job.jobs.is_empty() {
                 let outer = Outer::Needs { scope, job: at, with_itself: false };
                 self.scope(&Scope::new(&job.jobs, outer, has_item), is_remedy);

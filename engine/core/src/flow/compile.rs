@@ -21,10 +21,10 @@ use std::sync::Arc;
 
 use crate::catalogue::{Catalogue, Entry, Rank};
 use crate::diagnose::{Known, Layer};
-use crate::flow::{Flow, Job, Project, Signature};
-use crate::graph::Graph;
+use crate::flow::{Flow, Job, Project, Signature, Text, selector};
+use crate::graph::{Graph, JobKind};
 use crate::ids::{JobIx, ScopeIx};
-use crate::job_type::Nature;
+use crate::job_type::Traits;
 use crate::mistake::Mistake;
 
 pub use select::{Choice, Selected, Unknown};
@@ -89,7 +89,7 @@ pub enum Owner {
     Remedy(u32),
 }
 
-/// Makes a flow ready to run. `nature` tells how the engine treats a job type.
+/// Makes a flow ready to run. `traits` tells what the engine knows of a job type.
 ///
 /// # Errors
 /// All that a check would have found and without which there is no graph: unknown or repeated names, circles, groups
@@ -98,15 +98,25 @@ pub fn compile(
     flow: Flow,
     project: Project,
     catalogue: &Catalogue,
-    nature: &dyn Fn(&str) -> Nature,
+    traits: &dyn Fn(&str) -> Traits,
 ) -> Result<Compiled, Vec<Mistake>> {
-    build::build(flow, project, catalogue, nature)
+    build::build(flow, project, catalogue, traits)
 }
 
 impl Compiled {
     /// A job's text by its number.
     pub fn job(&self, job: JobIx) -> &Arc<Job> {
         &self.jobs[job.at()]
+    }
+
+    /// The selector over whose hosts a job has a task each. `None` for any other job, and for what is done on each.
+    pub fn spread(&self, job: JobIx) -> Option<Text> {
+        let text = self.job(job);
+        let JobKind::Foreach { .. } = self.graph.job(job).kind else { return None };
+        if text.foreach.is_some() {
+            return None;
+        }
+        text.uses.as_ref().and_then(selector)
     }
 
     /// Whose jobs a scope holds.

@@ -152,6 +152,11 @@ fn project() -> Schema {
                     .describe("The machines that flows act on, by name."),
             )
             .optional(
+                "host-defaults",
+                login(Schema::object())
+                    .describe("How to get to hosts and log in there, where they say nothing else."),
+            )
+            .optional(
                 "known-hosts",
                 plain(Schema::text())
                     .not_empty()
@@ -610,47 +615,67 @@ fn defaults() -> Schema {
 }
 
 fn host() -> Schema {
-    let credential = || {
-        Schema::one_of([
-            plain(Schema::text()).not_empty().describe("A file beside this one."),
-            Schema::object()
-                .required("secret", plain(Schema::text()).not_empty().describe("A secret's name.")),
-        ])
-    };
+    login(
+        Schema::object()
+            .required("address", plain(Schema::text()).not_empty().describe("Where it answers.")),
+    )
+    .optional("labels", Schema::map(scalar_text()).describe("What selectors match."))
+    .with(
+        "x-weir-hints",
+        json!({
+            "ip": "write `address:`",
+            "hostname": "write `address:`",
+            "jump": "write `via: [HOST]`",
+            "role": "write `labels: { role: ... }`",
+            "sudo": "write `become: root`",
+        }),
+    )
+}
+
+/// How to get to a host and log in there: for one host, or for all that say nothing else.
+fn login(schema: Schema) -> Schema {
     let hop = Schema::object()
         .required("host", plain(Schema::text()).not_empty().describe("A host of this file."))
-        .optional("become", plain(Schema::text()).not_empty())
+        .optional("become", becomes().describe("Who may read that key there."))
         .optional(
             "key-on-hop",
-            plain(Schema::text()).not_empty().describe("A key's path on that host."),
+            plain(Schema::text())
+                .not_empty()
+                .describe("The path, on that host, of the key for the next one."),
         );
-    Schema::object()
-        .required("address", plain(Schema::text()).not_empty().describe("Where it answers."))
+    schema
         .optional("port", Schema::integer().minimum(1).maximum(65_535).default(22))
-        .optional("user", plain(Schema::text()).not_empty())
-        .optional("key", credential())
+        .optional("user", plain(Schema::text()).not_empty().describe("Who logs in."))
         .optional(
-            "password",
-            Schema::object()
-                .required("secret", plain(Schema::text()).not_empty().describe("A secret's name.")),
+            "key",
+            Schema::one_of([
+                plain(Schema::text()).not_empty().describe("A file beside this one."),
+                secret(),
+            ])
+            .describe("The key to log in with; the agent and the usual files if not said."),
         )
-        .optional("become", plain(Schema::text()).not_empty().describe("The user to become there."))
+        .optional("password", secret().describe("The password to log in with."))
+        .optional("become", becomes().describe("The user to become there."))
         .optional(
             "via",
             one_or_many(Schema::one_of([plain(Schema::text()).not_empty(), hop]))
                 .describe("The hosts to go through, in order."),
         )
-        .optional("labels", Schema::map(scalar_text()).describe("What selectors match."))
         .optional("vars", Schema::map(Schema::anything()).describe("Values for templates."))
-        .with(
-            "x-weir-hints",
-            json!({
-                "ip": "write `address:`",
-                "hostname": "write `address:`",
-                "jump": "write `via: [HOST]`",
-                "role": "write `labels: { role: ... }`",
-            }),
-        )
+}
+
+fn secret() -> Schema {
+    Schema::object()
+        .required("secret", plain(Schema::text()).not_empty().describe("A secret's name."))
+}
+
+fn becomes() -> Schema {
+    Schema::one_of([
+        plain(Schema::text()).not_empty(),
+        Schema::object()
+            .optional("user", plain(Schema::text()).not_empty().default("root"))
+            .required("password", secret().describe("What `sudo` may ask for.")),
+    ])
 }
 
 fn name(words: &str) -> Schema {

@@ -18,6 +18,8 @@ pub struct Route {
     pub become_user: Option<Become>,
     /// The host's own values for templates.
     pub vars: BTreeMap<String, Value>,
+    /// The folder in which what was done to the host is kept. Not made yet; `None` where nothing can be kept.
+    pub records: Option<PathBuf>,
 }
 
 impl Route {
@@ -27,6 +29,35 @@ impl Route {
     /// It has no hops: such a route is never made.
     pub fn host(&self) -> &Hop {
         self.hops.last().expect("a route has a last hop")
+    }
+
+    /// The way to the machine at `place` on it: the first part of this one.
+    ///
+    /// # Panics
+    /// There is no such place.
+    #[must_use]
+    pub fn up_to(&self, place: usize) -> Self {
+        Self {
+            hops: self.hops[..=place].to_vec(),
+            known_hosts: self.known_hosts.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// All secrets that are needed on it.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        fn of_hop(hop: &Hop) -> [Option<&Secret>; 2] {
+            let key = match &hop.key {
+                Key::Text(secret) => Some(secret),
+                Key::OnHopBefore { become_user, .. } => {
+                    become_user.as_ref().and_then(|becomes| becomes.password.as_ref())
+                }
+                Key::Usual | Key::File(_) => None,
+            };
+            [key, hop.password.as_ref()]
+        }
+        let becomes = self.become_user.as_ref().and_then(|becomes| becomes.password.as_ref());
+        self.hops.iter().flat_map(of_hop).flatten().chain(becomes)
     }
 }
 

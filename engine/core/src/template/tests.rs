@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::flow::Host;
+use crate::hosts::Login;
 use crate::params::Values;
 use crate::time::Timestamp;
 
@@ -22,8 +23,11 @@ fn context() -> Context {
         name: name.to_owned(),
         address: format!("10.0.0.{}", name.len()),
         labels: [("role".to_owned(), "data".to_owned())].into(),
-        connection: [("password".to_owned(), json!("written-out")), ("port".to_owned(), json!(22))]
-            .into(),
+        login: Login {
+            password: Some("written-out".to_owned()),
+            port: Some(22),
+            ..Login::default()
+        },
         ..Host::default()
     };
     Context {

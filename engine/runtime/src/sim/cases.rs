@@ -25,13 +25,13 @@ fn told(action: &Action) -> Option<String> {
 
 impl Lab {
     /// What was done since the last call.
-    fn did(&mut self) -> Vec<String> {
+    pub(super) fn did(&mut self) -> Vec<String> {
         let acts = std::mem::take(&mut self.world.acts);
         acts.iter().filter_map(told).collect()
     }
 
     /// The order of the last action on a task since the last call of this or of `did`.
-    fn order(&mut self, path: &str) -> Box<Order> {
+    pub(super) fn order(&mut self, path: &str) -> Box<Order> {
         let acts = std::mem::take(&mut self.world.acts);
         acts.into_iter()
             .rev()
@@ -59,7 +59,7 @@ impl Lab {
         self.pass(25);
     }
 
-    fn ends(&mut self, run: RunId, path: &str, outcome: Outcome) {
+    pub(super) fn ends(&mut self, run: RunId, path: &str, outcome: Outcome) {
         self.ends_so(run, path, outcome, None);
     }
 
@@ -69,11 +69,11 @@ impl Lab {
         self.rest();
     }
 
-    fn done(&mut self, run: RunId, path: &str) {
+    pub(super) fn done(&mut self, run: RunId, path: &str) {
         self.ends(run, path, done(json!({})));
     }
 
-    fn fails(&mut self, run: RunId, path: &str) {
+    pub(super) fn fails(&mut self, run: RunId, path: &str) {
         self.ends(run, path, failed());
     }
 
@@ -98,7 +98,7 @@ impl Lab {
         self.ends_so(run, path, failed(), Some(found));
     }
 
-    fn crash(&mut self) {
+    pub(super) fn crash(&mut self) {
         self.restart(false);
         self.rest();
     }

@@ -91,6 +91,10 @@ impl World for Made {
     fn library(&self) -> Arc<Library> {
         Arc::clone(&self.library)
     }
+
+    fn home(&self) -> Home {
+        self.store.home().clone()
+    }
 }
 
 /// The beginning of time here: a time of our days.

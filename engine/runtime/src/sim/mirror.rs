@@ -182,6 +182,14 @@ impl Mirror {
         self.kept[&run].state()
     }
 
+    /// All that was told of the failures of a run's tasks.
+    pub(super) fn details(&self, run: RunId) -> String {
+        let rows = &self.kept[&run];
+        let of_events = rows.events.iter().filter_map(|event| event.detail.clone());
+        let of_attempts = rows.attempts.values().filter_map(|row| row.message.clone());
+        of_events.chain(of_attempts).collect::<Vec<_>>().join("\n")
+    }
+
     pub(super) fn outputs(&self, run: RunId, task: u32) -> Option<Value> {
         serde_json::from_str(self.kept.get(&run)?.results.get(&task)?).ok()
     }

@@ -14,7 +14,10 @@ struct Made {
     nature: Nature,
 }
 
-/// `work` and `command` take a slot, `waits` and `flow` do not, `noop` is over at once, `approve` asks.
+/// The name of the type that works on hosts.
+const ON_HOSTS: &str = "on-hosts";
+
+/// `work` and `command` take a slot, `waits` and `flow` do not, `noop` is over at once, `approve` asks, `on-hosts` works on hosts.
 pub(super) fn all() -> JobTypes {
     let types = [
         ("work", Nature::Work),
@@ -23,6 +26,7 @@ pub(super) fn all() -> JobTypes {
         ("flow", Nature::Waits),
         ("noop", Nature::Instant),
         ("approve", Nature::Asks),
+        (ON_HOSTS, Nature::Work),
     ];
     JobTypes::new(types.map(|(name, nature)| Arc::new(Made { name, nature }) as Arc<dyn JobType>))
 }
@@ -40,6 +44,7 @@ impl JobType for Made {
     fn schema(&self) -> Schema {
         Schema::object()
             .optional("in", Schema::text())
+            .optional("hosts", Schema::text())
             .optional("script", Schema::text())
             .optional("flow", Schema::text())
             .optional("message", Schema::text())
@@ -49,6 +54,10 @@ impl JobType for Made {
 
     fn nature(&self) -> Nature {
         self.nature
+    }
+
+    fn works_on_hosts(&self) -> bool {
+        self.name == ON_HOSTS
     }
 
     async fn plan(&self, _with: &Value, _cx: &PlanContext) -> Result<Plan, JobError> {

@@ -3,7 +3,7 @@
 use super::Check;
 use super::reach::Scope;
 use super::texts::Words;
-use crate::flow::{After, Job, PoolUse, Text, Uses};
+use crate::flow::{After, Job, PoolUse, Text, Uses, selector};
 use crate::mistake::Place;
 use crate::outcome::ErrorClass;
 use crate::schema::nearest;
@@ -11,9 +11,10 @@ use crate::schema::nearest;
 impl Check<'_> {
     /// What is wrong with one job, apart from its needs and from what stands below it.
     pub(super) fn job(&mut self, scope: &Scope<'_>, at: usize, job: &Job, is_remedy: bool) {
+        let spread = self.spread(job);
         let words = Words {
             jobs: Some((scope, at)),
-            has_item: scope.has_item || job.foreach.is_some(),
+            has_item: scope.has_item || job.foreach.is_some() || spread.is_some(),
             is_remedy,
             knows_itself: false,
             may_use_secrets: false,
@@ -43,6 +44,16 @@ impl Check<'_> {
         if let Some(verify) = &job.verify {
             // What the job has left behind is known by then.
             self.uses(verify, &Words { knows_itself: true, ..working });
+        }
+        for (what, uses) in
+            [("it", &job.uses), ("`unless`", &job.unless), ("`verify`", &job.verify)]
+        {
+            if let Some(uses) = uses {
+                let is_spread = spread.is_some()
+                    && spread.as_ref().map(|text| &text.source)
+                        == selector(uses).as_ref().map(|text| &text.source);
+                self.hosts_of(what, uses, is_spread);
+            }
         }
         self.unreachable(job);
         self.destroying(job);

@@ -5,7 +5,7 @@ use super::near as nearest;
 use super::reach::{Reach, Scope};
 use crate::flow::names::{self, Broken, Mention, What};
 use crate::flow::{Text, Uses};
-use crate::mistake::Place;
+use crate::mistake::{Place, Severity};
 use crate::schema::TextKind;
 
 /// What a text may speak of.
@@ -253,27 +253,15 @@ impl Check<'_> {
     }
 
     fn selector(&mut self, selector: &str, place: Place) {
-        let is_right = selector.split(',').all(|part| {
-            let part = part.trim();
-            let (name, value) =
-                part.split_once("!=").or_else(|| part.split_once('=')).unwrap_or((part, "x"));
-            let is_word = |text: &str| !text.is_empty() && !text.contains(['=', '!', ' ', ',']);
-            is_word(name.trim()) && is_word(value.trim())
-        });
-        if !is_right {
-            self.error(
-                place,
-                "bad-selector",
-                format!("`{selector}` selects no hosts"),
-                "write `all`, a host's name, or labels such as `role=datanode,zone!=b`",
-            );
-        } else if self.around.project.hosts.is_empty() {
+        if self.around.project.hosts.is_empty() {
             self.warning(
                 place,
                 "no-hosts",
                 "the project has no hosts, so this list is always empty".to_owned(),
                 "add `hosts` to project.yaml",
             );
+        } else {
+            self.selected(selector, place, Severity::Warning);
         }
     }
 

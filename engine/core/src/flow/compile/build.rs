@@ -7,12 +7,12 @@ use super::names::{Needs, resolve};
 use super::{Compiled, Owner, Remedy};
 use crate::catalogue::{Catalogue, Entry, Rank};
 use crate::diagnose::Layer;
-use crate::flow::{Flow, Job, Late, Project, Recover, Then};
+use crate::flow::{Flow, Job, Late, Project, Recover, Then, spread};
 use crate::graph::{
     Graph, HookScopes, JobKind, JobRules, LateRules, RemedyRules, Scope, ThenRules, Timing,
 };
 use crate::ids::{JobIx, ScopeIx};
-use crate::job_type::Nature;
+use crate::job_type::{Nature, Traits};
 use crate::mistake::{Mistake, Place, Severity};
 use crate::schema::nearest;
 
@@ -58,7 +58,7 @@ struct Builder<'a> {
     file: String,
     project: &'a Project,
     catalogue: &'a Catalogue,
-    nature: &'a dyn Fn(&str) -> Nature,
+    traits: &'a dyn Fn(&str) -> Traits,
     graph: Graph,
     jobs: Vec<Arc<Job>>,
     owners: Vec<Owner>,
@@ -81,13 +81,13 @@ pub(super) fn build(
     mut flow: Flow,
     project: Project,
     catalogue: &Catalogue,
-    nature: &dyn Fn(&str) -> Nature,
+    traits: &dyn Fn(&str) -> Traits,
 ) -> Result<Compiled, Vec<Mistake>> {
     let mut builder = Builder {
         file: flow.name.clone(),
         project: &project,
         catalogue,
-        nature,
+        traits,
         graph: Graph {
             on_failure: flow.on_failure,
             timeout: flow.timeout,
@@ -179,7 +179,7 @@ impl Builder<'_> {
         for (place, parts) in jobs.into_iter().enumerate() {
             let ix = JobIx(first + place as u32);
             let job = Arc::clone(&parts.job);
-            let rules = if job.foreach.is_some() && !is_body {
+            let rules = if !is_body && self.has_items(&job) {
                 let owner = Owner::Foreach(ix);
                 let body = self.queue(vec![parts], owner, depth + 1, is_curable);
                 let parallel = job.parallel.unwrap_or(0);
@@ -195,7 +195,7 @@ impl Builder<'_> {
                     depth,
                     is_curable,
                 );
-                let kind = match (self.nature)(&uses.job_type) {
+                let kind = match (self.traits)(&uses.job_type).nature {
                     Nature::Work | Nature::Waits | Nature::Fault => JobKind::Work,
                     Nature::Instant => JobKind::Instant,
                     Nature::Asks => JobKind::Asks,
@@ -209,6 +209,12 @@ impl Builder<'_> {
             self.share_timing(&mut rules);
             self.graph.jobs[ix.at()] = rules;
         }
+    }
+
+    /// Whether a job has a task for each item of a list, or for each of its hosts.
+    fn has_items(&self, job: &Job) -> bool {
+        let works_on_hosts = |job_type: &str| (self.traits)(job_type).works_on_hosts;
+        job.foreach.is_some() || spread(job, &self.project.hosts, works_on_hosts).is_some()
     }
 
     /// Takes the times of an earlier job if they are the same. Only the last few different ones are looked at.

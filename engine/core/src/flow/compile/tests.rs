@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::*;
 use crate::flow::{Recover, Text, Then, Uses};
 use crate::graph::JobKind;
+use crate::job_type::Nature;
 use crate::mistake::Place;
 
 fn text(source: &str) -> Text {
@@ -74,6 +75,10 @@ fn nature(job_type: &str) -> Nature {
     }
 }
 
+fn traits(job_type: &str) -> Traits {
+    Traits { nature: nature(job_type), works_on_hosts: job_type == "ssh" }
+}
+
 fn catalogue() -> Catalogue {
     let mut cured = entry("SSH-01", &["ssh"], Rank::Primary, Then::Retry);
     cured.jobs = vec![job("mend: ssh")];
@@ -94,7 +99,7 @@ fn compiled(jobs: Vec<Job>) -> Result<Compiled, Vec<Mistake>> {
 
 fn compile_in(jobs: Vec<Job>, project: Project) -> Result<Compiled, Vec<Mistake>> {
     let flow = Flow { name: "flow".to_owned(), jobs, ..Flow::default() };
-    compile(flow, project, &catalogue(), &nature)
+    compile(flow, project, &catalogue(), &traits)
 }
 
 /// The graph as people would draw it.

@@ -2,6 +2,7 @@
 
 use super::Reader;
 use super::settings::span;
+use crate::flow::spread::HOSTS;
 use crate::mistake::Place;
 use crate::yaml::{Data, Entry, Node};
 
@@ -50,7 +51,7 @@ impl Reader<'_> {
             }
             (Some(_), None) => {}
         }
-        if node.entry("foreach").is_none() {
+        if node.entry("foreach").is_none() && !self.selects_hosts(node) {
             for key in ["parallel", "fail-fast"] {
                 if let Some(entry) = node.entry(key) {
                     self.mistake(
@@ -71,6 +72,14 @@ impl Reader<'_> {
         for item in node.get("recover").map(Node::items).unwrap_or_default() {
             self.recover_together(item);
         }
+    }
+
+    /// Whether a job works on hosts that are selected: each of them is a task of its own.
+    fn selects_hosts(&self, node: &Node) -> bool {
+        let works_on_hosts =
+            |node: &Node| node.text().is_some_and(|name| self.types.traits(name).works_on_hosts);
+        node.get("uses").is_some_and(works_on_hosts)
+            && node.get("with").is_some_and(|with| with.entry(HOSTS).is_some())
     }
 
     /// Times that can't be meant, of a flow or a job.

@@ -1,0 +1,119 @@
+//! The hosts that tasks work on: which they are, and the way there.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+use weir_core::flow::{Job, Uses, selector};
+use weir_core::hosts::{Route, Surroundings, facts, select, way};
+use weir_core::ids::{RunId, TaskIx};
+use weir_core::schema::TextKind;
+use weir_core::secret::Secret;
+use weir_core::template::{self, Context};
+
+use crate::live::Live;
+use crate::turn::{Turn, World};
+
+/// What a person does who has selected no host.
+const NONE: &str = "help: `weir hosts list` shows the labels of each";
+
+/// The hosts that a job is spread over, as the items of a `foreach` over them would be.
+pub(crate) fn items(job: &Job, cx: &Context) -> Result<Vec<Value>, String> {
+    let text = job.uses.as_ref().and_then(selector).ok_or("it has no items")?;
+    let filled = template::text(&text, TextKind::Plain, cx).map_err(|error| error.to_string())?;
+    if !filled.secrets.is_empty() {
+        return Err("hosts can't be selected by a secret: their names are shown".to_owned());
+    }
+    let chosen = select(&cx.hosts, &filled.value).map_err(|error| error.to_string())?;
+    if chosen.is_empty() {
+        return Err(format!("`{}` selects no host\n{NONE}", filled.value));
+    }
+    Ok(chosen.into_iter().map(facts).collect())
+}
+
+/// The host that a task worked on, if its job is spread over several, or names one outright.
+pub(crate) fn name_of(live: &Live, task: TaskIx) -> Option<String> {
+    let job = &live.compiled.jobs[live.run.tasks()[task.at()].job.at()];
+    let of_item = spread_item(live, job, task).and_then(|item| item["name"].as_str());
+    let named = || {
+        let text = selector(job.uses.as_ref()?)?;
+        live.hosts.get(text.source.trim()).map(|host| host.name.clone())
+    };
+    of_item.map(str::to_owned).or_else(named)
+}
+
+/// The host of a task whose job is spread over several, as templates see it.
+fn spread_item<'l>(live: &'l Live, job: &Job, task: TaskIx) -> Option<&'l Value> {
+    if job.foreach.is_some() {
+        return None;
+    }
+    let (number, holder) = live.run.item(task).zip(live.run.parent(task))?;
+    live.items.get(&holder)?.get(number as usize)
+}
+
+impl Turn {
+    /// Puts the host of a task in the place of what selects all hosts of its job.
+    pub(crate) fn name_host(&self, run: RunId, task: TaskIx, uses: &Uses, with: &mut Value) {
+        let Some(live) = self.runs.get(&run) else { return };
+        let job = &live.compiled.jobs[live.run.tasks()[task.at()].job.at()];
+        let is_same = || {
+            let source = |uses: &Uses| selector(uses).map(|text| text.source);
+            source(uses).is_some() && source(uses) == job.uses.as_ref().and_then(source)
+        };
+        if let Some(item) = spread_item(live, job, task).filter(|_| is_same())
+            && let Some(hosts) = with.get_mut("hosts")
+        {
+            *hosts = item["name"].clone();
+        }
+    }
+
+    /// The way to the host of a piece of work, if it works on one.
+    pub(crate) fn route(
+        &self,
+        run: RunId,
+        uses: &Uses,
+        with: &Value,
+        world: &mut dyn World,
+    ) -> Result<Option<Arc<Route>>, String> {
+        let selector = with.get("hosts").and_then(Value::as_str);
+        let Some(selector) =
+            selector.filter(|_| world.library().job_types.traits(&uses.job_type).works_on_hosts)
+        else {
+            return Ok(None);
+        };
+        let live = self.runs.get(&run).ok_or("the run has ended")?;
+        let chosen = select(&live.hosts, selector).map_err(|error| error.to_string())?;
+        let host = match chosen.as_slice() {
+            [host] => host,
+            [] => return Err(format!("`{selector}` selects no host\n{NONE}")),
+            several => {
+                return Err(format!(
+                    "`{selector}` selects {} hosts, and this works on one\nhelp: give the job \
+                     `foreach: \"{{{{ hosts(...) }}}}\"` over them, and `hosts: \"{{{{ item.name }}}}\"`",
+                    several.len()
+                ));
+            }
+        };
+        let project = &live.compiled.project;
+        let steps = way(&project.hosts, &host.name).map_err(|error| error.to_string())?;
+        let names = steps.iter().flat_map(|step| step.host.login.secrets());
+        let secrets: BTreeMap<&str, Secret> =
+            names.filter_map(|name| Some((name, world.secret(&live.row.project, name)?))).collect();
+        let (user_folder, kept) = (user_folder(), world.home().hosts(&live.row.project));
+        let around = Surroundings {
+            project,
+            folder: &live.folder,
+            user_folder: user_folder.as_deref(),
+            kept: Some(&kept),
+            secret: &|name| secrets.get(name).cloned(),
+        };
+        let route = around.route(&host.name).map_err(|error| error.to_string())?;
+        Ok(Some(Arc::new(route)))
+    }
+}
+
+/// The folder of the user that this process runs as.
+pub fn user_folder() -> Option<PathBuf> {
+    std::env::var_os("HOME").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
