@@ -18,6 +18,7 @@ mod settings;
 mod ssh;
 mod stop;
 mod wait;
+mod zookeeper;
 
 use std::sync::Arc;
 
@@ -33,9 +34,11 @@ pub use noop::Noop;
 pub use reference::reference;
 pub use ssh::{Bounds as SshBounds, Pool, Ran};
 pub use wait::Wait;
+pub use zookeeper::ZooKeeper;
 
 /// Every job type that flows may use, in the order of the reference.
 pub fn all() -> Vec<Arc<dyn JobType>> {
+    let pool = Pool::new(SshBounds::default());
     vec![
         Arc::new(Command),
         Arc::new(Flow),
@@ -43,6 +46,7 @@ pub fn all() -> Vec<Arc<dyn JobType>> {
         Arc::new(Approve),
         Arc::new(Checklist),
         Arc::new(Noop),
+        Arc::new(ZooKeeper::new(pool)),
     ]
 }
 

@@ -89,7 +89,7 @@ pub(crate) struct Use {
     idle: Duration,
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 impl Link {
@@ -379,7 +379,7 @@ impl Pool {
     }
 
     /// A stream to a machine through those before it.
-    async fn stream(
+    pub(super) async fn stream(
         &self,
         before: &[Hop],
         known: &KnownHosts,
