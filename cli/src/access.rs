@@ -32,7 +32,17 @@ pub(crate) enum Access {
     /// The engine runs in this process.
     Local(Box<Local>),
     /// Another process holds the home and answers there.
-    Remote(PathBuf),
+    Remote(Box<Remote>),
+}
+
+/// An engine in another process.
+pub(crate) struct Remote {
+    socket: PathBuf,
+    /// How to open the home once that engine is gone.
+    home: PathBuf,
+    command: String,
+    purpose: Purpose,
+    slots: u32,
 }
 
 /// An engine in this process.
@@ -98,7 +108,14 @@ impl Access {
         let mut tries = TRIES.0;
         loop {
             if Caller::connect(&socket).await.is_some() {
-                return Ok(Self::Remote(socket));
+                let (home, command) = (path.to_owned(), command.to_owned());
+                return Ok(Self::Remote(Box::new(Remote {
+                    socket,
+                    home,
+                    command,
+                    purpose,
+                    slots,
+                })));
             }
             let home = Home::open(path)?;
             match HomeLock::take(&home, command) {
@@ -135,18 +152,39 @@ impl Access {
         Ok(Self::Local(Box::new(Local { engine, home, purpose, door, lock })))
     }
 
-    /// Asks.
+    /// Asks. If the engine that held the home leaves, the next one is asked, or this process becomes it.
     ///
     /// # Errors
-    /// What the engine says.
-    pub(crate) async fn ask(&self, request: Request) -> Result<Value, Problem> {
-        match self {
-            Self::Local(local) => api::answer(local.engine.handle(), request).await,
-            Self::Remote(socket) => match Caller::connect(socket).await {
-                Some(mut caller) => caller.ask(&request).await,
-                None => Err(gone()),
-            },
+    /// What the engine says; or it went away, and nobody knows whether it has done it.
+    pub(crate) async fn ask(&mut self, request: Request) -> Result<Value, Problem> {
+        for _ in 0..TRIES.0 {
+            let remote = match self {
+                Self::Local(local) => return api::answer(local.engine.handle(), request).await,
+                Self::Remote(remote) => remote,
+            };
+            let problem = match Caller::connect(&remote.socket).await {
+                Some(mut caller) => match caller.ask(&request).await {
+                    Err(problem) if problem.is_leaving => problem,
+                    // What it would have answered, the next one can tell.
+                    Err(problem) if problem.is_unanswered && request.only_looks() => problem,
+                    answer => return answer,
+                },
+                None => Problem::leaving(),
+            };
+            tracing::debug!("{problem}; the next one is asked");
+            self.open_again().await?;
         }
+        Err(Problem::leaving())
+    }
+
+    /// The way to whoever holds the home now. It may be this process.
+    async fn open_again(&mut self) -> Result<(), Problem> {
+        if let Self::Remote(remote) = self {
+            let Remote { home, command, purpose, slots, .. } = &**remote;
+            let again = Self::open_at(home, command, *purpose, *slots).await;
+            *self = again.map_err(|error| Problem::inner(format!("{error:#}")))?;
+        }
+        Ok(())
     }
 
     /// Follows a run from an event on.
@@ -160,8 +198,9 @@ impl Access {
                 let handle = local.engine.handle().clone();
                 tokio::spawn(async move { api::watch(&handle, RunId(run), after, sink).await })
             }
-            Self::Remote(socket) => {
-                let mut caller = Caller::connect(socket).await.ok_or_else(gone)?;
+            Self::Remote(remote) => {
+                let caller = Caller::connect(&remote.socket).await;
+                let mut caller = caller.ok_or_else(Problem::leaving)?;
                 caller.watch(RunId(run), after).await?;
                 tokio::spawn(async move {
                     loop {
@@ -194,7 +233,11 @@ impl Access {
     /// # Errors
     /// The background could not be started.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
-        let Self::Local(local) = self else { return Ok(()) };
+        let Self::Local(mut local) = self else { return Ok(()) };
+        // Nobody can begin a run any more once it is looked whether any moves.
+        if let Some(door) = local.door.take() {
+            door.close().await;
+        }
         let moves = local.purpose == Purpose::Move && moves_any(local.engine.handle()).await;
         let home = local.home.clone();
         local.stop().await;
@@ -228,7 +271,9 @@ impl Local {
 
     async fn stop(self) {
         let Self { engine, door, lock, .. } = self;
-        drop(door);
+        if let Some(door) = door {
+            door.close().await;
+        }
         engine.stop().await;
         drop(lock);
     }
@@ -263,9 +308,7 @@ impl Watch {
         }
         match (&mut self.end).await {
             Ok(result) => result.map(|()| None),
-            Err(error) => {
-                Err(Problem { exit: 1, message: error.to_string(), mistakes: Value::Null })
-            }
+            Err(error) => Err(Problem::inner(error)),
         }
     }
 
@@ -278,14 +321,6 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.end.abort();
-    }
-}
-
-fn gone() -> Problem {
-    Problem {
-        exit: 1,
-        message: "the engine that held this home went away".to_owned(),
-        mistakes: Value::Null,
     }
 }
 

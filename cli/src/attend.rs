@@ -21,6 +21,7 @@ use crate::style::Style;
 use crate::summary;
 use crate::terminal::Terminal;
 use crate::view::{Event, Run};
+use crate::words;
 
 /// The shortest time between two pictures.
 const PICTURE: Duration = Duration::from_millis(100);
@@ -76,7 +77,8 @@ pub(crate) async fn attend(
 fn tell(global: &Global, home: &Home, shown: &Value, over: Over, style: Style) -> Ended {
     let run = Run::read(shown)?;
     if global.json {
-        say!("{shown}")?;
+        // How the run ended is told by the exit code, too, whoever reads.
+        words::unless_gone(say!("{shown}"))?;
     } else if over == Over::Left {
         tell!(
             "run {0} is left as it is ({1}): its jobs work on\n`weir show {0} --watch` attaches again, `weir serve` takes it up",
@@ -155,17 +157,9 @@ impl<'g> Attendant<'g> {
         })
     }
 
-    /// The run as it is. The engine that held the home may have ended with the run: then the home is free.
+    /// The run as it is.
     async fn show(&mut self) -> anyhow::Result<Value> {
-        let request = Request::Show { run: self.run };
-        match self.access.ask(request.clone()).await {
-            Ok(shown) => Ok(shown),
-            Err(problem) if self.access.is_local() => Err(problem.into()),
-            Err(_) => {
-                self.access = Access::open(self.global, &self.command, Purpose::Move).await?;
-                Ok(self.access.ask(request).await?)
-            }
-        }
+        Ok(self.access.ask(Request::Show { run: self.run }).await?)
     }
 
     async fn stay(&mut self) -> anyhow::Result<Over> {
@@ -175,7 +169,10 @@ impl<'g> Attendant<'g> {
             hang_up: signal(SignalKind::hangup())?,
         };
         self.watches_here = self.access.is_local();
-        let mut watch = self.access.watch(self.run, self.last_seq).await?;
+        let mut watch = match self.access.watch(self.run, self.last_seq).await {
+            Ok(watch) => watch,
+            Err(problem) => self.find_again(problem).await?,
+        };
         let mut tick = tokio::time::interval(PICTURE);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -257,11 +254,17 @@ impl<'g> Attendant<'g> {
             return Err(problem.into());
         }
         tracing::debug!("{problem}; it is taken up again");
-        if !self.access.is_local() {
-            self.access = Access::open(self.global, &self.command, Purpose::Move).await?;
+        loop {
+            if !self.access.is_local() {
+                self.access = Access::open(self.global, &self.command, Purpose::Move).await?;
+            }
+            self.watches_here = self.access.is_local();
+            match self.access.watch(self.run, self.last_seq).await {
+                // That one leaves, too.
+                Err(problem) if problem.is_leaving && !self.watches_here => {}
+                watch => return Ok(watch?),
+            }
         }
-        self.watches_here = self.access.is_local();
-        Ok(self.access.watch(self.run, self.last_seq).await?)
     }
 
     async fn draw(&mut self) -> anyhow::Result<()> {

@@ -90,7 +90,7 @@ async fn wish_and_stay(
     }
 }
 
-async fn grant(access: Access, run: i64, wish: Wish) -> anyhow::Result<Access> {
+async fn grant(mut access: Access, run: i64, wish: Wish) -> anyhow::Result<Access> {
     match access.ask(Request::Wish { run, wish, by: access::asker() }).await {
         Ok(_) => Ok(access),
         Err(problem) => {

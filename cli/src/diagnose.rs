@@ -88,13 +88,13 @@ async fn of_run(
     args: &args::Diagnose,
     id: i64,
 ) -> anyhow::Result<Vec<(Searched, Diagnosis)>> {
-    let access = Access::open(global, &format!("weir diagnose {id}"), Purpose::Look).await?;
+    let mut access = Access::open(global, &format!("weir diagnose {id}"), Purpose::Look).await?;
     let shown = access.ask(Request::Show { run: id }).await;
     let mut files = Vec::new();
     if let Ok(shown) = &shown {
         let run = Run::read(shown)?;
         for task in run.failed().filter(|task| !task.attempts.is_empty()) {
-            let file = logs::file_of(&access, id, &task.path).await;
+            let file = logs::file_of(&mut access, id, &task.path).await;
             let raw = shown["run"]["tasks"]
                 .as_array()
                 .into_iter()

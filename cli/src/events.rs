@@ -4,7 +4,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use weir_engine::api::Request;
 
-use crate::access::{Access, Purpose};
+use crate::access::{Access, Purpose, Watch};
 use crate::args::{self, Global};
 use crate::end::{End, Ended};
 use crate::lines;
@@ -21,14 +21,14 @@ pub(crate) async fn events(global: &Global, args: args::Events) -> Ended {
     let told = if args.follow {
         follow(global, &mut access, &args).await
     } else {
-        list(global, &access, &args).await
+        list(global, &mut access, &args).await
     };
     access.close().await?;
     told?;
     Ok(End::Done)
 }
 
-async fn list(global: &Global, access: &Access, args: &args::Events) -> anyhow::Result<()> {
+async fn list(global: &Global, access: &mut Access, args: &args::Events) -> anyhow::Result<()> {
     let mut after = args.after;
     loop {
         let page = access.ask(Request::Events { run: args.run, after, limit: PAGE }).await?;
@@ -45,8 +45,8 @@ async fn list(global: &Global, access: &Access, args: &args::Events) -> anyhow::
 }
 
 async fn follow(global: &Global, access: &mut Access, args: &args::Events) -> anyhow::Result<()> {
-    let mut watch = access.watch(args.run, args.after).await?;
     let mut last = args.after;
+    let mut watch = watch_from(global, access, args.run, last).await?;
     loop {
         tokio::select! {
             event = watch.next() => match event {
@@ -58,11 +58,32 @@ async fn follow(global: &Global, access: &mut Access, args: &args::Events) -> an
                 Err(problem) if access.is_local() => return Err(problem.into()),
                 // The engine that held the home is gone, perhaps because the run has ended.
                 Err(_) => {
-                    *access = Access::open(global, &format!("weir events {}", args.run), Purpose::Move).await?;
-                    watch = access.watch(args.run, last).await?;
+                    *access = open_to_follow(global, args.run).await?;
+                    watch = watch_from(global, access, args.run, last).await?;
                 }
             },
             interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
+        }
+    }
+}
+
+async fn open_to_follow(global: &Global, run: i64) -> anyhow::Result<Access> {
+    Access::open(global, &format!("weir events {run}"), Purpose::Move).await
+}
+
+/// A watch at whoever holds the home: one that leaves is not waited for.
+async fn watch_from(
+    global: &Global,
+    access: &mut Access,
+    run: i64,
+    after: i64,
+) -> anyhow::Result<Watch> {
+    loop {
+        match access.watch(run, after).await {
+            Err(problem) if problem.is_leaving && !access.is_local() => {
+                *access = open_to_follow(global, run).await?;
+            }
+            watch => return Ok(watch?),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::end::{End, Ended};
 use crate::view::local;
 
 pub(crate) async fn verify(global: &Global) -> Ended {
-    let access = Access::open(global, "weir verify", Purpose::Look).await?;
+    let mut access = Access::open(global, "weir verify", Purpose::Look).await?;
     let wrong = access.ask(Request::Verify).await;
     access.close().await?;
     let wrong = wrong?;
@@ -32,7 +32,7 @@ pub(crate) async fn verify(global: &Global) -> Ended {
 
 pub(crate) async fn backup(global: &Global, args: args::Backup) -> Ended {
     let to = std::path::absolute(&args.to).context("the folder this runs in is gone")?;
-    let access = Access::open(global, "weir backup", Purpose::Look).await?;
+    let mut access = Access::open(global, "weir backup", Purpose::Look).await?;
     let done = access.ask(Request::Backup { to: to.clone(), logs: !args.no_logs }).await;
     access.close().await?;
     done?;

@@ -48,7 +48,12 @@ pub(crate) async fn logs(global: &Global, args: args::Logs) -> Ended {
     }
 }
 
-async fn ask(access: &Access, run: i64, path: &str, attempt: Option<u32>) -> Result<Log, Problem> {
+async fn ask(
+    access: &mut Access,
+    run: i64,
+    path: &str,
+    attempt: Option<u32>,
+) -> Result<Log, Problem> {
     let answer = access.ask(Request::Log { run, path: path.to_owned(), attempt }).await?;
     Ok(Log {
         folder: PathBuf::from(answer["folder"].as_str().unwrap_or_default()),
@@ -62,18 +67,18 @@ async fn ask(access: &Access, run: i64, path: &str, attempt: Option<u32>) -> Res
 
 async fn one(
     global: &Global,
-    access: Access,
+    mut access: Access,
     args: &args::Logs,
     path: &str,
     shown: Shown,
 ) -> Ended {
-    let mut found = ask(&access, args.run, path, args.attempt).await;
+    let mut found = ask(&mut access, args.run, path, args.attempt).await;
     let mut watch = None;
     if args.follow && !access.is_local() {
         // From here on no end is missed.
         let mut events = access.watch(args.run, 0).await?;
         if found.is_err() {
-            found = wait_for(&access, &mut events, args, path).await;
+            found = wait_for(&mut access, &mut events, args, path).await;
         }
         watch = Some(events);
     }
@@ -108,7 +113,7 @@ async fn one(
 
 /// Waits until the task has begun.
 async fn wait_for(
-    access: &Access,
+    access: &mut Access,
     events: &mut Watch,
     args: &args::Logs,
     path: &str,
@@ -240,12 +245,12 @@ impl Printer {
 }
 
 /// The logs of all tasks that have one, in the run's order.
-async fn all(global: &Global, access: Access, args: &args::Logs, shown: Shown) -> Ended {
+async fn all(global: &Global, mut access: Access, args: &args::Logs, shown: Shown) -> Ended {
     let run = access.ask(Request::Show { run: args.run }).await;
     let mut found = Vec::new();
     if let Ok(run) = &run {
         for task in Run::read(run)?.tasks.into_iter().filter(|task| !task.attempts.is_empty()) {
-            if let Ok(log) = ask(&access, args.run, &task.path, None).await {
+            if let Ok(log) = ask(&mut access, args.run, &task.path, None).await {
                 found.push((task.path, log));
             }
         }
@@ -376,7 +381,7 @@ fn prefixed(path: &str, lines: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 /// There is no such attempt.
-pub(crate) async fn file_of(access: &Access, run: i64, path: &str) -> Result<PathBuf, Problem> {
+pub(crate) async fn file_of(access: &mut Access, run: i64, path: &str) -> Result<PathBuf, Problem> {
     Ok(ask(access, run, path, None).await?.folder.join("log"))
 }
 

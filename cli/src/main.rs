@@ -128,5 +128,7 @@ fn start_tracing(global: &args::Global, is_serving: bool) {
         .with_writer(std::io::stderr)
         .with_ansi(is_coloured)
         .with_target(false)
+        // Nor is it told where standard error itself is gone.
+        .log_internal_errors(false)
         .init();
 }

@@ -30,7 +30,7 @@ pub(crate) async fn rerun(global: &Global, args: args::Rerun) -> Ended {
     if args.detach.detach {
         background::ensure(&access::home_path(global)?).await?;
     }
-    let access = Access::open(global, &command, Purpose::Move).await?;
+    let mut access = Access::open(global, &command, Purpose::Move).await?;
     let request = Request::Rerun {
         run: args.run,
         from,
@@ -55,7 +55,7 @@ pub(crate) async fn rerun(global: &Global, args: args::Rerun) -> Ended {
 }
 
 async fn look(global: &Global, args: &args::Rerun, from: From, command: &str) -> Ended {
-    let access = Access::open(global, command, Purpose::Look).await?;
+    let mut access = Access::open(global, command, Purpose::Look).await?;
     let answer = access.ask(Request::Preview { run: args.run, from, newest: args.latest }).await;
     access.close().await?;
     let answer = answer?;

@@ -31,8 +31,8 @@ pub(crate) async fn run(global: &Global, args: args::Run) -> Ended {
     if args.detach.detach {
         background::ensure(&path).await?;
     }
-    let access = Access::open(global, &command, Purpose::Move).await?;
-    let begun = begin(global, &access, &args, flow, &mut given, &path).await;
+    let mut access = Access::open(global, &command, Purpose::Move).await?;
+    let begun = begin(global, &mut access, &args, flow, &mut given, &path).await;
     match begun {
         Ok(run) if args.detach.detach => detached(global, access, run).await,
         Ok(run) => attend::attend(global, access, &command, run, since).await,
@@ -45,7 +45,7 @@ pub(crate) async fn run(global: &Global, args: args::Run) -> Ended {
 
 async fn begin(
     global: &Global,
-    access: &Access,
+    access: &mut Access,
     args: &args::Run,
     flow: Flow,
     given: &mut Given,
@@ -78,7 +78,7 @@ async fn begin(
     };
     let params = std::mem::take(&mut given.values);
     let choice = (args.only.clone(), args.from.clone(), args.skip.clone());
-    if let (Access::Local(local), Some(loaded)) = (access, loaded) {
+    if let (Access::Local(local), Some(loaded)) = (&*access, loaded) {
         // Read and compiled already: once is enough, even for a flow of 100,000 jobs.
         let (only, from, skip) = choice;
         let choice = weir_core::flow::compile::Choice { only, from, skip };
@@ -127,7 +127,7 @@ fn ask_for_words(
 ///
 /// # Errors
 /// The background could not be started.
-pub(crate) async fn detached(global: &Global, access: Access, run: i64) -> Ended {
+pub(crate) async fn detached(global: &Global, mut access: Access, run: i64) -> Ended {
     let shown = if global.json { Some(access.ask(Request::Show { run }).await) } else { None };
     access.close().await?;
     let words = match shown {

@@ -13,7 +13,7 @@ use crate::terminal::width;
 use crate::view::{local, span};
 
 pub(crate) async fn runs(global: &Global, args: args::Runs) -> Ended {
-    let access = Access::open(global, "weir runs", Purpose::Look).await?;
+    let mut access = Access::open(global, "weir runs", Purpose::Look).await?;
     let request = Request::Runs {
         project: args.project,
         flow: args.flow,

@@ -17,7 +17,7 @@ pub(crate) async fn secret(global: &Global, args: args::Secret) -> Ended {
 }
 
 async fn ask(global: &Global, command: &str, request: Request) -> anyhow::Result<Value> {
-    let access = Access::open(global, command, Purpose::Look).await?;
+    let mut access = Access::open(global, command, Purpose::Look).await?;
     let answer = access.ask(request).await;
     access.close().await?;
     Ok(answer?)

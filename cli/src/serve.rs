@@ -51,13 +51,18 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
             moving.len()
         );
     }
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        () = idle(local.handle()), if args.until_idle => {}
-    }
+    let is_idle = tokio::select! {
+        _ = interrupt.recv() => false,
+        _ = terminate.recv() => false,
+        () = idle(local.handle()), if args.until_idle => true,
+    };
     let left = unfinished(local.handle()).await;
-    access.leave().await;
+    if is_idle {
+        // Whatever was begun in the last moment goes on.
+        access.close().await?;
+    } else {
+        access.leave().await;
+    }
     if !args.until_idle {
         tell_left(global, &left);
     }

@@ -17,7 +17,7 @@ use crate::view::{Run, Task, local, span};
 pub(crate) async fn show(global: &Global, args: args::Show) -> Ended {
     let command = format!("weir show {}", args.run);
     let purpose = if args.watch { Purpose::Move } else { Purpose::Look };
-    let access = Access::open(global, &command, purpose).await?;
+    let mut access = Access::open(global, &command, purpose).await?;
     if args.watch {
         return attend::attend(global, access, &command, args.run, Timestamp::ZERO).await;
     }

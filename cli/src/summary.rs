@@ -105,8 +105,20 @@ fn add_question(out: &mut String, run: &Run, task: &Task, style: Style) {
     if let Some(diagnosis) = task.diagnoses.last() {
         add_diagnosis(out, diagnosis, style);
     }
-    for answer in ["approve", "reject"] {
-        add!(out, "  weir {answer} {} {}\n", run.id, quoted(&task.path));
+    let approve = task.approve.as_deref().unwrap_or("lets it go on");
+    let mut answers = vec![("approve", approve), ("reject", "counts it as failed")];
+    // What has been tried may be done some other way.
+    if !task.attempts.is_empty() {
+        if !approve.ends_with("tries it again") || approve.contains("remedy") {
+            answers.push(("retry", "tries it again"));
+        }
+        answers.extend([("succeed", "counts it as done"), ("skip", "leaves it out")]);
+    }
+    let width = answers.iter().map(|(answer, _)| answer.len()).max().unwrap_or(0);
+    for (answer, does) in answers {
+        let command = format!("weir {answer} {} {}", run.id, quoted(&task.path));
+        let pad = " ".repeat(width - answer.len());
+        add!(out, "  {command}{pad}  {}\n", style.faint(does));
     }
     out.push('\n');
 }

@@ -32,6 +32,8 @@ pub(crate) struct Task {
     pub(crate) path: String,
     pub(crate) state: String,
     pub(crate) reason: Option<String>,
+    /// What `approve` does, if it asks.
+    pub(crate) approve: Option<String>,
     /// The job type; none for a group.
     pub(crate) uses: Option<String>,
     pub(crate) since: Option<Timestamp>,

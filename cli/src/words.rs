@@ -51,6 +51,17 @@ pub(crate) fn out(words: Arguments) -> Result<()> {
     out.flush()
 }
 
+/// What became of words that nobody needs to read.
+///
+/// # Errors
+/// They can't be written, and somebody still reads.
+pub(crate) fn unless_gone(said: Result<()>) -> Result<()> {
+    match said {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        said => said,
+    }
+}
+
 /// Writes to standard error, as far as that goes.
 pub(crate) fn err(words: Arguments) {
     // There is nobody left to tell.

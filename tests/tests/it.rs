@@ -10,6 +10,8 @@ mod jobs;
 mod kill;
 #[path = "it/lab.rs"]
 mod lab;
+#[path = "it/pipes.rs"]
+mod pipes;
 #[path = "it/recovery.rs"]
 mod recovery;
 #[path = "it/rerun.rs"]

@@ -156,6 +156,31 @@ pub enum Request {
     Verify,
 }
 
+impl Request {
+    /// Whether nothing comes of asking it twice.
+    pub fn only_looks(&self) -> bool {
+        match self {
+            Self::Hello
+            | Self::Preview { .. }
+            | Self::Show { .. }
+            | Self::Runs { .. }
+            | Self::Events { .. }
+            | Self::Watch { .. }
+            | Self::Log { .. }
+            | Self::Signatures
+            | Self::Diagnoses { .. }
+            | Self::SecretList
+            | Self::Verify => true,
+            Self::Begin { .. }
+            | Self::Rerun { .. }
+            | Self::Wish { .. }
+            | Self::SecretSet { .. }
+            | Self::SecretRemove { .. }
+            | Self::Backup { .. } => false,
+        }
+    }
+}
+
 /// Why a request was not granted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
@@ -167,16 +192,35 @@ pub struct Problem {
     /// The mistakes of a flow, for programs.
     #[serde(default)]
     pub mistakes: Value,
+    /// The engine is leaving and has surely not done it: the next one may be asked the same.
+    #[serde(default)]
+    pub is_leaving: bool,
+    /// The engine went away before it answered: nobody knows whether it has done it.
+    #[serde(skip)]
+    pub is_unanswered: bool,
 }
 
 impl Problem {
-    fn call(message: impl Into<String>) -> Self {
-        Self { exit: 2, message: message.into(), mistakes: Value::Null }
+    /// A wrong call: exit code 2.
+    pub fn call(message: impl Into<String>) -> Self {
+        Self { exit: 2, ..Self::inner(message.into()) }
     }
 
+    /// Something that is not the caller's fault: exit code 1.
     #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
-    fn inner(message: impl ToString) -> Self {
-        Self { exit: 1, message: message.to_string(), mistakes: Value::Null }
+    pub fn inner(message: impl ToString) -> Self {
+        Self {
+            exit: 1,
+            message: message.to_string(),
+            mistakes: Value::Null,
+            is_leaving: false,
+            is_unanswered: false,
+        }
+    }
+
+    /// The engine is leaving, and has not done it.
+    pub fn leaving() -> Self {
+        Self { is_leaving: true, ..Self::inner("the engine that held this home is leaving") }
     }
 }
 
@@ -212,9 +256,8 @@ impl std::convert::From<BeginError> for Problem {
     fn from(error: BeginError) -> Self {
         match &error {
             BeginError::Mistakes(mistakes, source) => Self {
-                exit: 2,
-                message: render_mistakes(mistakes, source),
                 mistakes: serde_json::to_value(mistakes).unwrap_or_default(),
+                ..Self::call(render_mistakes(mistakes, source))
             },
             BeginError::Bad(_) | BeginError::Read(_) => Self::call(error.to_string()),
             BeginError::Refused(refusal) => refusal.clone().into(),
@@ -342,7 +385,10 @@ pub async fn answer(handle: &Handle, request: Request) -> Result<Value, Problem>
                 .collect())
         }
         Request::SecretSet { scope, name, value, by } => {
-            handle.set_secret(&scope, &name, &value, &by).await.map_err(Problem::inner)?;
+            handle.set_secret(&scope, &name, &value, &by).await.map_err(|error| match error {
+                crate::secrets::Error::TooShort { .. } => Problem::call(error.to_string()),
+                error => Problem::inner(error),
+            })?;
             Ok(Value::Null)
         }
         Request::SecretList => {

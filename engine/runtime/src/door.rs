@@ -4,12 +4,14 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
 use weir_core::ids::RunId;
 
 use crate::api::{self, Problem, Request};
@@ -18,10 +20,17 @@ use crate::engine::Handle;
 /// The longest request, in bytes.
 const REQUEST_MAX: u64 = 16 * 1024 * 1024;
 
-/// Answers on the home's socket until it is dropped.
+/// How long what was asked before the door closes may take.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
+
+/// How long to wait before the next client is let in where one could not be.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
+
+/// Answers on the home's socket until it is closed or dropped.
 pub struct Door {
     path: PathBuf,
-    task: tokio::task::JoinHandle<()>,
+    is_leaving: watch::Sender<bool>,
+    task: JoinHandle<()>,
 }
 
 impl Door {
@@ -37,17 +46,47 @@ impl Door {
         let (address, _folder) = address(path)?;
         let listener = UnixListener::bind(&address)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let handle = handle.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = serve(&handle, stream).await {
-                        tracing::debug!("a client of the socket went away: {error}");
-                    }
-                });
-            }
-        });
-        Ok(Self { path: path.to_owned(), task })
+        let (is_leaving, leaving) = watch::channel(false);
+        let task = tokio::spawn(let_in(listener, handle, leaving));
+        Ok(Self { path: path.to_owned(), is_leaving, task })
+    }
+
+    /// Lets nobody in any more, and returns when all that was asked is answered. Who asks while it closes is told that
+    /// nothing was done.
+    pub async fn close(mut self) {
+        // Who does not find the socket waits for the home to be free.
+        let _ = std::fs::remove_file(&self.path);
+        self.is_leaving.send_replace(true);
+        let _ = (&mut self.task).await;
+    }
+}
+
+async fn let_in(listener: UnixListener, handle: Handle, mut leaving: watch::Receiver<bool>) {
+    let mut clients = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let (handle, leaving) = (handle.clone(), leaving.clone());
+                    clients.spawn(async move {
+                        if let Err(error) = serve(&handle, stream, leaving).await {
+                            tracing::debug!("a client of the socket went away: {error}");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!("a client could not be let in: {error}");
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+            },
+            Some(_) = clients.join_next() => {}
+            () = closes(&mut leaving) => break,
+        }
+    }
+    drop(listener);
+    let answered = async { while clients.join_next().await.is_some() {} };
+    if tokio::time::timeout(LAST_ANSWERS, answered).await.is_err() {
+        tracing::warn!("a client of the socket gets no answer: it took too long");
     }
 }
 
@@ -70,13 +109,30 @@ fn address(path: &Path) -> io::Result<(PathBuf, Option<std::fs::File>)> {
     Ok((short, Some(folder)))
 }
 
-async fn serve(handle: &Handle, stream: UnixStream) -> io::Result<()> {
+/// Returns when the door closes.
+async fn closes(leaving: &mut watch::Receiver<bool>) {
+    // The door that is dropped closes, too.
+    let _ = leaving.wait_for(|leaving| *leaving).await;
+}
+
+async fn serve(
+    handle: &Handle,
+    stream: UnixStream,
+    mut leaving: watch::Receiver<bool>,
+) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     loop {
         let mut line = String::new();
-        if (&mut reader).take(REQUEST_MAX).read_line(&mut line).await? == 0 {
-            return Ok(());
+        let mut limited = (&mut reader).take(REQUEST_MAX);
+        tokio::select! {
+            biased;
+            () = closes(&mut leaving) => {
+                return send(&mut writer, &reply(Err(Problem::leaving()))).await;
+            }
+            count = limited.read_line(&mut line) => if count? == 0 {
+                return Ok(());
+            },
         }
         match serde_json::from_str(&line) {
             Ok(Request::Watch { run, after }) => {
@@ -88,7 +144,11 @@ async fn serve(handle: &Handle, stream: UnixStream) -> io::Result<()> {
                     }
                     io::Result::Ok(())
                 };
-                let (result, sent) = tokio::join!(watching, sending);
+                let both = async { tokio::join!(watching, sending) };
+                let (result, sent) = tokio::select! {
+                    both = both => both,
+                    () = closes(&mut leaving) => (Err(Problem::leaving()), Ok(())),
+                };
                 sent?;
                 send(&mut writer, &reply(result.map(|()| Value::Null))).await?;
             }
@@ -97,11 +157,7 @@ async fn serve(handle: &Handle, stream: UnixStream) -> io::Result<()> {
                 send(&mut writer, &reply(answer)).await?;
             }
             Err(error) => {
-                let problem = Problem {
-                    exit: 2,
-                    message: format!("the request can't be read: {error}"),
-                    mistakes: Value::Null,
-                };
+                let problem = Problem::call(format!("the request can't be read: {error}"));
                 send(&mut writer, &reply(Err(problem))).await?;
             }
         }
@@ -164,6 +220,10 @@ impl Caller {
         let mut line = String::new();
         match self.reader.read_line(&mut line).await {
             Ok(0) => return Err(went_away("it closed the socket")),
+            // The engine closed the socket with our request still in it.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Err(Problem::leaving());
+            }
             Err(error) => return Err(went_away(&error.to_string())),
             Ok(_) => {}
         }
@@ -183,7 +243,8 @@ impl Caller {
     async fn send(&mut self, request: &Request) -> Result<(), Problem> {
         let mut line = crate::turn::json(request);
         line.push('\n');
-        self.writer.write_all(line.as_bytes()).await.map_err(|error| went_away(&error.to_string()))
+        // A request without its end is none: nothing was done.
+        self.writer.write_all(line.as_bytes()).await.map_err(|_| Problem::leaving())
     }
 }
 
@@ -198,8 +259,10 @@ pub enum Answer {
 
 fn went_away(why: &str) -> Problem {
     Problem {
-        exit: 1,
-        message: format!("the engine that holds this home went away: {why}"),
-        mistakes: Value::Null,
+        is_unanswered: true,
+        ..Problem::inner(format!(
+            "the engine that held this home went away before it answered ({why}); what was asked may or may not be \
+             done\nhelp: `weir runs` and `weir show` tell"
+        ))
     }
 }

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::home::{self, Home};
 use crate::store::rows::SecretRow;
 use crate::store::{self, CommitError, Store};
+use weir_core::secret::Secret;
 
 /// The environment variable that may hold the key: 32 bytes in hex or base64. Must not be passed on to jobs.
 pub const KEY_VARIABLE: &str = "WEIR_SECRET_KEY";
@@ -51,6 +52,15 @@ pub enum Error {
         path: PathBuf,
         /// Its mode's last nine bits.
         mode: u32,
+    },
+    /// The value is too short to be masked wherever it could be seen.
+    #[error(
+        "the value of `{name}` is shorter than {} bytes: too short to be masked in logs\nhelp: take a longer one; what need not be hidden is better a parameter or a variable",
+        Secret::SHORTEST
+    )]
+    TooShort {
+        /// The secret.
+        name: String,
     },
     /// There are sealed values but no key.
     #[error(
@@ -239,6 +249,9 @@ impl Secrets {
     /// # Errors
     /// It could not be committed.
     pub async fn set(&self, scope: &str, name: &str, value: &[u8], by: &str) -> Result<(), Error> {
+        if !Secret::new(name, String::from_utf8_lossy(value)).is_maskable() {
+            return Err(Error::TooShort { name: name.to_owned() });
+        }
         let row = SecretRow {
             scope: scope.to_owned(),
             name: name.to_owned(),

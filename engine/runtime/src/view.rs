@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use weir_core::flow::ParamKind;
 use weir_core::flow::compile::Compiled;
+use weir_core::graph::ThenRules;
 use weir_core::ids::{RunId, TaskIx};
 use weir_core::outcome::{ErrorClass, Outputs};
 use weir_core::run::{Question, Run, RunState, TaskState, Waits, why};
@@ -14,7 +15,7 @@ use weir_core::time::Timestamp;
 
 use crate::library::{Library, VersionError};
 use crate::store::rows::{AttemptRow, DiagnosisRow};
-use crate::store::{self, DiagnosisFilter, Store};
+use crate::store::{self, Store};
 
 /// A run, as people and programs see it.
 #[derive(Clone, Debug, Serialize)]
@@ -64,6 +65,9 @@ pub struct TaskView {
     pub state: &'static str,
     /// Why: what went wrong, what it waits for, what is asked.
     pub reason: Option<String>,
+    /// What `approve` does, if it asks a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approve: Option<String>,
     /// The job type; `null` for a group.
     pub uses: Option<String>,
     /// Since when it is in this state.
@@ -185,8 +189,7 @@ pub async fn run(
     }
     let mut outputs = crate::adopt::results(store, id).await?.outputs;
     let mut diagnoses: BTreeMap<TaskIx, Vec<DiagnosisRow>> = BTreeMap::new();
-    let filter = DiagnosisFilter { run: Some(id), ..DiagnosisFilter::default() };
-    for row in store.diagnoses(&filter, None, 10_000).await?.into_iter().rev() {
+    for row in store.diagnoses_of(id).await? {
         diagnoses.entry(row.task).or_default().push(row);
     }
     let items: BTreeMap<TaskIx, Vec<Value>> = opened
@@ -208,6 +211,10 @@ pub async fn run(
             item: item.and_then(|(item, parent)| items.get(&parent)?.get(item as usize).cloned()),
             state: at.state.name(),
             reason: reason(&opened, task, &tries, &found, ready),
+            approve: match at.state {
+                TaskState::Asking(question) => Some(approve_words(&opened, task, question)),
+                _ => None,
+            },
             uses: job.uses.as_ref().map(|uses| uses.job_type.clone()),
             since: (at.since != Timestamp::ZERO).then_some(at.since),
             attempts: tries.into_iter().map(attempt_view).collect(),
@@ -363,6 +370,34 @@ fn question_words(
         Question::Repeated(_) => format!("{known}; it came back after its remedy"),
         Question::RemedyFailed(_) => format!("{known}; its remedy failed"),
     }
+}
+
+/// What comes of a person's approval, in words.
+fn approve_words(opened: &Opened, task: TaskIx, question: Question) -> String {
+    let remedy = match question {
+        Question::Approval => return "lets it pass".to_owned(),
+        Question::Confirm => return "lets it begin, with all that it destroys".to_owned(),
+        Question::Judgement => return "counts it as done".to_owned(),
+        Question::Unknown | Question::Remedied(_) => return "tries it again".to_owned(),
+        Question::Diagnosed(remedy)
+        | Question::Repeated(remedy)
+        | Question::RemedyFailed(remedy) => remedy,
+    };
+    let graph = opened.run.graph();
+    let rules = &graph.remedies[remedy as usize];
+    let jobs = rules.scope.map_or(0, |scope| graph.scope(scope).count);
+    let then = match rules.then {
+        ThenRules::Retry => "tries it again".to_owned(),
+        ThenRules::RetryFrom(job) => {
+            let from = opened.run.sibling(task, job).map(|from| opened.path(from));
+            format!("goes back to {}", from.unwrap_or_default())
+        }
+        ThenRules::Continue => "counts it as done".to_owned(),
+        ThenRules::Ask if jobs == 0 => "tries it again".to_owned(),
+        ThenRules::Ask => "asks again".to_owned(),
+        ThenRules::Fail => "counts it as failed".to_owned(),
+    };
+    if jobs == 0 { then } else { format!("runs its remedy, then {then}") }
 }
 
 fn waits_words(opened: &Opened, waits: Waits, last: Option<String>) -> String {

@@ -241,9 +241,7 @@ fn a_queue_holds_over_processes() {
     assert_eq!(status.code(), Some(0));
     // Whoever moves it now: it ends.
     let shown = until("the second ends", || {
-        // One that is asked while it leaves may have no answer.
-        let ended = stage.weir(&["show", "2", "--json"]);
-        (ended.code == 0).then(|| ended.run()).filter(|shown| shown["ended_at"].is_string())
+        Some(stage.show(2)).filter(|shown| shown["ended_at"].is_string())
     });
     assert_eq!(shown["state"], "succeeded");
     let first = stage.show(1);
@@ -253,4 +251,32 @@ fn a_queue_holds_over_processes() {
     );
     stage.wait_until_empty();
     stage.verify();
+}
+
+#[test]
+fn whoever_holds_a_home_may_leave_at_any_time_and_every_question_is_answered() {
+    let stage = Stage::new();
+    let hello = stage.flow("hello", HELLO);
+    let hello = hello.to_str().expect("plain");
+    stage.run(hello.as_ref(), &[]);
+    // Each of these becomes the engine or a client of one that is about to leave.
+    let all_well = |what: &[&str]| {
+        for _ in 0..12 {
+            let ended = stage.weir(what);
+            assert_eq!(ended.code, 0, "{what:?}: {}{}", ended.out, ended.err);
+            assert_eq!(ended.err, "", "{what:?}: {}", ended.out);
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| all_well(&["run", hello, "-q"]));
+        scope.spawn(|| all_well(&["run", hello, "-q", "--detach"]));
+        scope.spawn(|| all_well(&["show", "1", "--json"]));
+        scope.spawn(|| all_well(&["events", "1"]));
+    });
+    let runs = stage.weir(&["runs", "--json", "-n", "100"]).json();
+    assert_eq!(runs.as_array().map(Vec::len), Some(25), "each began once");
+    let left = || stage.weir(&["runs", "--json", "-n", "100", "--state", "succeeded"]).json();
+    until("all end", || left().as_array().filter(|runs| runs.len() == 25).map(|_| ()));
+    stage.verify();
+    stage.wait_until_empty();
 }

@@ -328,3 +328,40 @@ fn a_timeout_that_the_engine_did_not_live_to_carry_out_comes_to_the_same() {
     server.stop();
     stage.verify();
 }
+
+#[test]
+fn a_question_says_what_each_answer_does_and_an_approval_tries_again() {
+    let stage = Stage::new();
+    let flow = flow(
+        &stage,
+        "question",
+        "jobs:
+  a:
+    uses: command
+    with: { script: 'echo bad; [ -e DIR/fine ]' }
+    recover: [{ match: { log: bad }, diagnosis: Bad., then: ask }]
+",
+    );
+    let asks = |ended: weir_tests::Ended, told: &[&str]| {
+        assert_eq!(ended.code, 4, "{}{}", ended.out, ended.err);
+        for line in told {
+            assert!(ended.err.contains(line), "{line}: {}", ended.err);
+        }
+    };
+    let answers = [
+        "weir approve 1 a  tries it again",
+        "weir reject 1 a   counts it as failed",
+        "weir succeed 1 a  counts it as done",
+        "weir skip 1 a     leaves it out",
+    ];
+    asks(stage.weir(&["run", flow.to_str().expect("plain")]), &answers);
+    // As long as nothing is mended it comes to the same question.
+    asks(stage.weir(&["approve", "1", "a"]), &answers);
+    stage.write("fine", "");
+    assert_eq!(stage.weir(&["approve", "1", "a"]).code, 0);
+    let run = stage.show(1);
+    assert_eq!(states(&run), "a succeeded");
+    assert_eq!(run["tasks"][0]["attempts"].as_array().map(Vec::len), Some(3));
+    assert_eq!(diagnoses(&run["tasks"][0]).last().map(|found| found.2.as_str()), Some("cured"));
+    stage.verify();
+}

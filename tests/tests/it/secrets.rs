@@ -202,3 +202,16 @@ fn a_secret_is_nowhere_in_clear() {
     );
     stage.wait_until_empty();
 }
+
+#[test]
+fn a_value_that_is_too_short_to_be_masked_is_refused() {
+    let stage = Stage::new();
+    for value in ["abc", "abc\n", "  ab "] {
+        let refused = stage.weir_reads(&["secret", "set", "pin"], value);
+        assert_eq!(refused.code, 2, "{value:?}: {}{}", refused.out, refused.err);
+        assert!(refused.err.contains("`pin` is shorter than 4 bytes"), "{}", refused.err);
+        assert!(refused.err.contains("help: "), "{}", refused.err);
+    }
+    assert_eq!(stage.weir(&["secret", "list"]).out, "");
+    assert_eq!(stage.weir_reads(&["secret", "set", "pin"], "abcd").code, 0);
+}
