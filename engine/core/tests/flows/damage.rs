@@ -2,9 +2,8 @@
 //! and it never takes long.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -22,13 +21,9 @@ use weir_core::{form, hosts, params, size, time};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn catalogue_texts() -> Vec<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../flows/catalogue");
-    let mut paths: Vec<_> = std::fs::read_dir(folder)
-        .expect("it is there")
-        .map(|file| file.expect("read").path())
-        .collect();
-    paths.sort();
-    paths.iter().map(|path| std::fs::read_to_string(path).expect("it is text")).collect()
+    let paths = crate::files("../../../flows/catalogue", ".yaml");
+    assert!(paths.len() > 5, "the catalogue is not where it was");
+    paths.iter().map(|path| crate::read(path)).collect()
 }
 
 /// A text with some of its parts cut out, doubled, or replaced.
@@ -111,9 +106,8 @@ fn wounds() -> impl Strategy<Value = Vec<(Index, u8, Index)>> {
 }
 
 fn in_time<T>(what: &str, text: &str, work: impl FnOnce() -> T) -> T {
-    let begun = Instant::now();
-    let result = work();
-    assert!(begun.elapsed() < PATIENCE, "{what} took {:?} for {text:?}", begun.elapsed());
+    let (result, took) = crate::timed(work);
+    assert!(took < PATIENCE, "{what} took {took:?} for {text:?}");
     result
 }
 
