@@ -168,7 +168,8 @@ impl JobType for Command {
                 steps.extend(script.trim_end().lines().map(|line| format!("  {line}")));
             }
             (None, argv) => {
-                let words: Vec<_> = argv.iter().flatten().map(|word| quoted(&word.0)).collect();
+                let words: Vec<_> =
+                    argv.iter().flatten().map(|word| script::shown(&word.0)).collect();
                 steps.push(format!("run in {folder}: {}", words.join(" ")));
             }
         }
@@ -221,17 +222,5 @@ impl JobType for Command {
         cx: &AttemptContext,
     ) -> Result<(), JobError> {
         cx.processes.cancel(&cx.process_id(), cx.grace).await
-    }
-}
-
-/// A word as a shell would want it, for people to read and to paste.
-fn quoted(word: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=:@%+,".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else if word.chars().any(char::is_control) {
-        format!("$'{}'", word.escape_default())
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }

@@ -32,7 +32,7 @@ pub use fault::Test;
 pub use flow::Flow;
 pub use noop::Noop;
 pub use reference::reference;
-pub use ssh::{Bounds as SshBounds, Pool, Ran};
+pub use ssh::{Bounds as SshBounds, Pool, Ran, Ssh};
 pub use wait::Wait;
 pub use zookeeper::ZooKeeper;
 
@@ -41,6 +41,7 @@ pub fn all() -> Vec<Arc<dyn JobType>> {
     let pool = Pool::new(SshBounds::default());
     vec![
         Arc::new(Command),
+        Arc::new(Ssh::new(Arc::clone(&pool))),
         Arc::new(Flow),
         Arc::new(Wait::default()),
         Arc::new(Approve),

@@ -45,12 +45,38 @@ pub(crate) async fn read(
 ) -> Result<Outputs, JobError> {
     let path = folder.join(FILE);
     let bytes = slurp(path.clone()).await?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        wrong(format!("the output file is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
-    })?;
+    let text = text_of(bytes)?;
     // Also looks at names: a secret has no business in either.
     refuse_secrets(&text, &path, secrets).await?;
     parse(&text, format).map_err(wrong)
+}
+
+/// The outputs in the bytes of a file that lies elsewhere.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn of_bytes(
+    bytes: Vec<u8>,
+    format: Format,
+    secrets: &[Secret],
+) -> Result<Outputs, JobError> {
+    if bytes.len() as u64 > LIMIT {
+        return Err(wrong("the output file is larger than 1 MiB"));
+    }
+    let text = text_of(bytes)?;
+    if let Some(secret) = mask::find(&text, secrets) {
+        return Err(wrong(format!(
+            "the output file holds the secret `{}`: outputs are kept and shown; it was deleted",
+            secret.name()
+        )));
+    }
+    parse(&text, format).map_err(wrong)
+}
+
+fn text_of(bytes: Vec<u8>) -> Result<String, JobError> {
+    String::from_utf8(bytes).map_err(|error| {
+        wrong(format!("the output file is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
+    })
 }
 
 /// Deletes a file of outputs if its text gives a secret away.

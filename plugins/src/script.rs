@@ -50,18 +50,7 @@ pub(crate) fn launch(
     script: Option<Vec<u8>>,
     cx: &AttemptContext,
 ) -> Result<Launch, JobError> {
-    for (at, argument) in argv.iter().enumerate() {
-        if let Some(secret) = mask::find(argument, &cx.secrets) {
-            return Err(settings::wrong(format!(
-                "argument {at} holds the secret `{}`, and every user of the machine can read arguments: hand it over \
-                 in `env`, or use `script`",
-                secret.name()
-            )));
-        }
-        if argument.contains('\0') {
-            return Err(settings::wrong(format!("argument {at} holds a NUL character")));
-        }
-    }
+    refuse_secrets(&argv, &cx.secrets)?;
     if argv.first().is_none_or(String::is_empty) {
         return Err(settings::wrong("`argv` names no program"));
     }
@@ -74,6 +63,26 @@ pub(crate) fn launch(
         limits: cx.limits.clone(),
         secrets: cx.secrets.clone(),
     })
+}
+
+/// Looks at what would stand in an argument.
+///
+/// # Errors
+/// It gives a secret away, or can't be an argument.
+pub(crate) fn refuse_secrets(argv: &[String], secrets: &[Secret]) -> Result<(), JobError> {
+    for (at, argument) in argv.iter().enumerate() {
+        if let Some(secret) = mask::find(argument, secrets) {
+            return Err(settings::wrong(format!(
+                "argument {at} holds the secret `{}`, and every user of the machine can read arguments: hand it over \
+                 in `env`, or use `script`",
+                secret.name()
+            )));
+        }
+        if argument.contains('\0') {
+            return Err(settings::wrong(format!("argument {at} holds a NUL character")));
+        }
+    }
+    Ok(())
 }
 
 /// The job's variables and Weir's own, which win.
@@ -97,4 +106,16 @@ fn variables(cx: &AttemptContext) -> Vec<(String, String)> {
     }
     env.extend(own.map(|(name, value)| (name.to_owned(), value)));
     env
+}
+
+/// A word as a shell would want it, for people to read and to paste.
+pub(crate) fn shown(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=:@%+,".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else if word.chars().any(char::is_control) {
+        format!("$'{}'", word.escape_default())
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }

@@ -1,14 +1,413 @@
-//! Everything that goes over SSH.
+//! `ssh`: a script or a program on a host, in a session of its own there, that no cut line and no restart can lose.
 
+mod asked;
 mod client;
 mod exec;
 mod known_hosts;
 mod login;
+mod mirror;
 mod pool;
 mod reach;
+mod record;
+mod remote;
 mod sudo;
 mod trouble;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use weir_core::hosts::{Become, Route};
+use weir_core::ids::AttemptId;
+use weir_core::job_type::{
+    AttemptContext, Fault, Handle, JobError, JobType, Phase, Plan, PlanContext, ProcessEnd,
+};
+use weir_core::outcome::{ErrorClass, Failure, Outcome};
+use weir_core::schema::Schema;
+
+use crate::{output, process_end, script, settings};
+use asked::Settings;
+use exec::Piece;
+use mirror::Mirror;
+use record::Record;
+use remote::{Launched, Loss, Remote, Stand};
+use trouble::Trouble;
 
 pub use client::Bounds;
 pub use pool::{Pool, Ran};
 pub(crate) use reach::Reached;
+
+/// The job type `ssh`.
+pub struct Ssh {
+    pool: Arc<Pool>,
+    followed: Mutex<BTreeSet<(AttemptId, Phase)>>,
+}
+
+/// What finds the work again.
+#[derive(Debug, Serialize, Deserialize)]
+struct Found {
+    /// What the attempt is called on the host; none if it runs on the connection itself.
+    id: String,
+    /// The boot of the host in which it began; empty if the answer to its launch was lost.
+    boot: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    attached: bool,
+}
+
+impl Ssh {
+    /// Over the connections of `pool`.
+    pub fn new(pool: Arc<Pool>) -> Self {
+        Self { pool, followed: Mutex::default() }
+    }
+
+    fn remote<'a>(&'a self, route: &'a Route, user: Option<&'a Become>, id: &'a str) -> Remote<'a> {
+        Remote { pool: &self.pool, route, user, id }
+    }
+
+    /// Work in its own session on the host, from where it stands to its end.
+    async fn watch(
+        &self,
+        found: &Found,
+        settings: &Settings,
+        route: &Route,
+        cx: &AttemptContext,
+    ) -> Result<Outcome, Trouble> {
+        let user = settings.user(route, cx.run_as.as_deref());
+        let remote = self.remote(route, user.as_ref(), &found.id);
+        let mut mirror = Mirror::open(&cx.folder, &cx.secrets).map_err(|error| no_room(&error))?;
+        let mut boot = found.boot.clone();
+        let (stand, size) = loop {
+            let stand = remote
+                .attach(mirror.read(), |bytes| mirror.push(bytes).map_err(|error| no_room(&error)))
+                .await?;
+            match stand {
+                Stand::Ended(_, size) | Stand::Lost(_, size) => break (stand, size),
+                Stand::Fenced => return Ok(Outcome::Cancelled),
+                Stand::Absent(_) if boot.is_empty() => {
+                    // The launch never arrived, so this is the first.
+                    let work = match settings.work(cx) {
+                        Ok(work) => work,
+                        Err(failure) => return Ok(Outcome::Failed(failure)),
+                    };
+                    match remote.launch(&work).await {
+                        Ok(Launched::Begun(began)) => boot = began,
+                        Ok(Launched::Fenced) => return Ok(Outcome::Cancelled),
+                        Err(trouble) if trouble.class == ErrorClass::Internal => {
+                            return Ok(Outcome::Failed(trouble.about(route.host())));
+                        }
+                        Ok(Launched::Unknown(trouble)) | Err(trouble) => return Err(trouble),
+                    }
+                }
+                Stand::Absent(now) => {
+                    let message = if now == boot {
+                        "its folder on the host is gone: nobody knows how it ended"
+                    } else {
+                        "the host was rebooted, and its folder there is gone"
+                    };
+                    return Ok(lost(message));
+                }
+            }
+        };
+        let output = remote
+            .collect(mirror.read(), size, |bytes| {
+                mirror.push(bytes).map_err(|error| no_room(&error))
+            })
+            .await?;
+        mirror.finish().map_err(|error| no_room(&error))?;
+        let outcome = match stand {
+            Stand::Ended(code, _) => judged(code, output, settings, cx),
+            Stand::Lost(Loss::Rebooted, _) => lost("the host was rebooted while it ran"),
+            Stand::Lost(Loss::Killed, _) => {
+                lost("what watched it on the host was killed; nothing of it is left running")
+            }
+            Stand::Lost(Loss::Stuck, _) => {
+                lost("what watched it on the host was killed, and what is left of it would not end")
+            }
+            Stand::Fenced | Stand::Absent(_) => unreachable!("both were answered above"),
+        };
+        record::end(&cx.folder, &outcome).map_err(|error| no_room(&error))?;
+        // Its end is kept here: if the line breaks now, a folder stays there until it is swept.
+        let _unreached = remote.remove().await;
+        Ok(outcome)
+    }
+
+    /// Work on the connection itself, for hosts that forbid anything else.
+    async fn carry(
+        &self,
+        found: &Found,
+        settings: &Settings,
+        route: &Route,
+        cx: &AttemptContext,
+    ) -> Result<Outcome, Trouble> {
+        let user = settings.user(route, cx.run_as.as_deref());
+        let work = match settings.work(cx) {
+            Ok(work) => work,
+            Err(failure) => return Ok(Outcome::Failed(failure)),
+        };
+        let mut mirror = Mirror::open(&cx.folder, &cx.secrets).map_err(|error| no_room(&error))?;
+        if !record::claim(&cx.folder).map_err(|error| no_room(&error))? {
+            // What is left of it there must not go on unseen.
+            self.remote(route, user.as_ref(), &found.id).cut(cx.grace).await?;
+            let outcome =
+                lost("the connection that carried it broke; nothing of it is left running");
+            record::end(&cx.folder, &outcome).map_err(|error| no_room(&error))?;
+            return Ok(outcome);
+        }
+        let script = work.on_connection(&found.id);
+        let mut exec = match self.pool.start(route, user.as_ref(), &script).await {
+            Ok(exec) => exec,
+            Err(trouble) => {
+                let outcome = Outcome::Failed(trouble.about(route.host()));
+                record::end(&cx.folder, &outcome).map_err(|error| no_room(&error))?;
+                return Ok(outcome);
+            }
+        };
+        let writer = exec.writer();
+        let stdin = work.stdin.clone().unwrap_or_default().into_bytes();
+        let feed = async {
+            if !stdin.is_empty() {
+                writer.send(stdin).await?;
+            }
+            writer.finish().await
+        };
+        let read = async {
+            loop {
+                match exec.next().await {
+                    Ok(Piece::Out(bytes) | Piece::Err(bytes)) => {
+                        // A full disk must not end the work.
+                        let _no_room = mirror.push(&bytes);
+                    }
+                    Ok(Piece::Exit(code)) => return Ok(judged(code, Vec::new(), settings, cx)),
+                    Err(trouble) => return Err(trouble),
+                }
+            }
+        };
+        let (_fed, outcome): (Result<(), Trouble>, Result<Outcome, Trouble>) =
+            tokio::join!(feed, read);
+        let _no_room = mirror.finish();
+        let outcome = outcome?;
+        record::end(&cx.folder, &outcome).map_err(|error| no_room(&error))?;
+        Ok(outcome)
+    }
+}
+
+fn judged(code: i32, output: Vec<u8>, settings: &Settings, cx: &AttemptContext) -> Outcome {
+    let code = match process_end::judge(&ProcessEnd::Exited(code), &settings.codes(), &cx.limits) {
+        Ok(code) => code,
+        Err(outcome) => return outcome,
+    };
+    match output::of_bytes(output, settings.output_format, &cx.secrets) {
+        Ok(outputs) => Outcome::Done { outputs, exit_code: Some(code) },
+        Err(mut failure) => {
+            failure.exit_code = Some(code);
+            Outcome::Failed(failure)
+        }
+    }
+}
+
+fn lost(message: &str) -> Outcome {
+    Outcome::Failed(Failure::new(ErrorClass::Lost, message))
+}
+
+/// Nothing is lost by a full disk here: the host keeps the log until it was taken.
+fn no_room(error: &io::Error) -> Trouble {
+    Trouble::unreachable(format!("its log can't be kept here: {error}"))
+}
+
+fn route(host: Option<&Arc<Route>>) -> Result<&Route, JobError> {
+    host.map(|route| &**route).ok_or_else(|| {
+        settings::wrong("no host was chosen\n  help: name some in `with.hosts`, and describe them in project.yaml")
+    })
+}
+
+#[async_trait]
+impl JobType for Ssh {
+    fn name(&self) -> &'static str {
+        "ssh"
+    }
+
+    fn about(&self) -> &'static str {
+        "Runs a script or a program on hosts. It goes on there whatever becomes of the connection or of Weir, and its \
+         end and its whole log are found again."
+    }
+
+    fn works_on_hosts(&self) -> bool {
+        true
+    }
+
+    fn schema(&self) -> Schema {
+        asked::schema()
+    }
+
+    fn check(&self, with: &Value) -> Vec<Fault> {
+        asked::check(with)
+    }
+
+    async fn plan(&self, with: &Value, cx: &PlanContext) -> Result<Plan, JobError> {
+        let settings: Settings = settings::read(with, &[])?;
+        let mut steps = Vec::new();
+        let by = settings.words();
+        let by = if by.is_empty() { "/bin/sh -eu".to_owned() } else { by.join(" ") };
+        let at = cx.host.as_ref().map_or_else(
+            || "the hosts".to_owned(),
+            |route| {
+                let user = settings.user(route, None);
+                let user = user.map_or_else(String::new, |user| format!(" as {}", user.user));
+                format!("{}{user}", trouble::place(route.host()))
+            },
+        );
+        match (&settings.script, &settings.command) {
+            (Some(script), _) => {
+                steps.push(format!("run with {by} on {at}:"));
+                steps.extend(script.trim_end().lines().map(|line| format!("  {line}")));
+            }
+            (None, command) => {
+                let words: Vec<_> =
+                    command.iter().flatten().map(|word| script::shown(&word.0)).collect();
+                steps.push(format!("run on {at}: {}", words.join(" ")));
+            }
+        }
+        let unknown = vec!["what it changes: it is not run".to_owned()];
+        Ok(Plan { steps, unknown, ..Plan::default() })
+    }
+
+    async fn start(&self, with: &Value, cx: &AttemptContext) -> Result<Handle, JobError> {
+        let settings: Settings = settings::read(with, &cx.secrets)?;
+        let route = route(cx.host.as_ref())?;
+        let work = settings.work(cx)?;
+        let user = settings.user(route, cx.run_as.as_deref());
+        let record = Record::of(&cx.folder, cx).map_err(|error| internal(&error))?;
+        let mut found = Found { id: record.id, boot: String::new(), attached: settings.attached.0 };
+        let is_over = record.is_fenced || record::ended(&cx.folder).is_some();
+        if !found.attached && !is_over {
+            let remote = self.remote(route, user.as_ref(), &found.id);
+            match Box::pin(remote.launch(&work))
+                .await
+                .map_err(|trouble| trouble.about(route.host()))?
+            {
+                Launched::Begun(boot) => found.boot = boot,
+                Launched::Fenced => {}
+                Launched::Unknown(trouble) => {
+                    let why = trouble.about(route.host());
+                    cx.log.line(&format!("the answer to its launch was lost: {}", why.message));
+                }
+            }
+        }
+        serde_json::to_string(&found).map(Handle).map_err(|error| internal(&error.into()))
+    }
+
+    async fn follow(
+        &self,
+        handle: &Handle,
+        with: &Value,
+        cx: &AttemptContext,
+    ) -> Result<Outcome, JobError> {
+        let settings: Settings = settings::read(with, &cx.secrets)?;
+        let route = route(cx.host.as_ref())?;
+        let found: Found =
+            serde_json::from_str(&handle.0).map_err(|error| internal(&error.into()))?;
+        if let Some(outcome) = record::ended(&cx.folder) {
+            return Ok(outcome);
+        }
+        if record::is_fenced(&cx.folder) {
+            return Ok(Outcome::Cancelled);
+        }
+        let _here = Followed::new(self, cx);
+        let followed = if found.attached {
+            Box::pin(self.carry(&found, &settings, route, cx)).await
+        } else {
+            Box::pin(self.watch(&found, &settings, route, cx)).await
+        };
+        followed.map_err(|trouble| {
+            let mut error = trouble.about(route.host());
+            // Whatever stands between us and it, a changed key or a lost file: the work may go on, and its end is
+            // still to be learnt.
+            error.class = ErrorClass::Connection;
+            error
+        })
+    }
+
+    async fn cancel(
+        &self,
+        handle: Option<&Handle>,
+        with: &Value,
+        cx: &AttemptContext,
+    ) -> Result<(), JobError> {
+        if record::ended(&cx.folder).is_some() {
+            return Ok(());
+        }
+        let found: Option<Found> = handle.and_then(|handle| serde_json::from_str(&handle.0).ok());
+        // From here on nothing begins from here, whatever the host says.
+        let known = record::fence(&cx.folder).map_err(|error| internal(&error))?;
+        let attached = found.as_ref().is_some_and(|found| found.attached);
+        let Some(id) = found.map(|found| found.id).or(known) else { return Ok(()) };
+        let settings: Settings = settings::read(with, &cx.secrets)?;
+        let route = route(cx.host.as_ref())?;
+        let user = settings.user(route, cx.run_as.as_deref());
+        let remote = self.remote(route, user.as_ref(), &id);
+        let ended = if attached || settings.attached.0 {
+            remote.cut(cx.grace).await
+        } else {
+            remote.cancel(cx.grace).await
+        };
+        ended.map_err(|trouble| trouble.about(route.host()))?;
+        let is_followed = self.followed().contains(&(cx.id, cx.phase));
+        if !is_followed && !attached {
+            // Nobody else takes its last words, and sweeps up after it.
+            let taken = async {
+                let mut mirror =
+                    Mirror::open(&cx.folder, &cx.secrets).map_err(|error| no_room(&error))?;
+                let stand = remote
+                    .attach(mirror.read(), |bytes| {
+                        mirror.push(bytes).map_err(|error| no_room(&error))
+                    })
+                    .await?;
+                if let Stand::Ended(_, size) | Stand::Lost(_, size) = stand {
+                    remote
+                        .collect(mirror.read(), size, |bytes| {
+                            mirror.push(bytes).map_err(|error| no_room(&error))
+                        })
+                        .await?;
+                }
+                mirror.finish().map_err(|error| no_room(&error))?;
+                remote.remove().await
+            };
+            // It has ended; its last words are worth one try.
+            let _unreached: Result<(), Trouble> =
+                tokio::time::timeout(Duration::from_mins(1), Box::pin(taken))
+                    .await
+                    .unwrap_or_else(|_| Err(Trouble::unreachable("")));
+        }
+        Ok(())
+    }
+}
+
+impl Ssh {
+    fn followed(&self) -> std::sync::MutexGuard<'_, BTreeSet<(AttemptId, Phase)>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// That an attempt is being followed here.
+struct Followed<'a>(&'a Ssh, (AttemptId, Phase));
+
+impl<'a> Followed<'a> {
+    fn new(ssh: &'a Ssh, cx: &AttemptContext) -> Self {
+        ssh.followed().insert((cx.id, cx.phase));
+        Self(ssh, (cx.id, cx.phase))
+    }
+}
+
+impl Drop for Followed<'_> {
+    fn drop(&mut self) {
+        self.0.followed().remove(&self.1);
+    }
+}
+
+fn internal(error: &io::Error) -> JobError {
+    JobError::new(ErrorClass::Internal, error.to_string())
+}

@@ -93,6 +93,11 @@ impl Masker {
         out.extend_from_slice(&held[at..]);
     }
 
+    /// How many of the last bytes are held back: what came before them has been decided.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// The first place from `from` on where a form may begin that the data does not yet hold whole.
     fn open_from(&self, data: &[u8], from: usize) -> usize {
         let begin = from.max((data.len() + 1).saturating_sub(self.longest));

@@ -238,6 +238,16 @@ impl Pool {
         ran
     }
 
+    /// A shell on the host, given `script`; its input goes on from there.
+    pub(crate) async fn start(
+        &self,
+        route: &Route,
+        user: Option<&Become>,
+        script: &str,
+    ) -> Result<Exec, Trouble> {
+        Box::pin(self.shell(&route.hops, &route.known_hosts, user, script)).await
+    }
+
     async fn shell(
         &self,
         hops: &[Hop],

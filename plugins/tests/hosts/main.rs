@@ -1,4 +1,9 @@
 //! Work on hosts, against real sshds.
 
 mod connections;
+mod detached;
 mod machine;
+mod relay;
+#[path = "../job_types/stage.rs"]
+#[allow(dead_code, reason = "the other tests of job types need more of it")]
+mod stage;
