@@ -48,7 +48,7 @@ pub(crate) async fn check(global: &Global, args: &args::Check) -> Ended {
     for path in &files.projects {
         check_project(&library, path, &mut found)?;
     }
-    check_catalogues(&files.catalogues, &mut found)?;
+    check_catalogues(&library, &files.catalogues, &mut found)?;
     let errors =
         found.mistakes.iter().filter(|mistake| mistake.severity == Severity::Error).count();
     if global.json {
@@ -142,12 +142,12 @@ fn check_project(library: &Library, path: &Path, found: &mut Found) -> anyhow::R
     Ok(())
 }
 
-fn check_catalogues(paths: &[PathBuf], found: &mut Found) -> anyhow::Result<()> {
+fn check_catalogues(library: &Library, paths: &[PathBuf], found: &mut Found) -> anyhow::Result<()> {
     let files: Vec<FileText> =
         paths.iter().map(|path| read(path)).collect::<anyhow::Result<_>>()?;
     let named: Vec<(&str, &str)> =
         files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
-    let Err(mistakes) = Catalogue::parse(&named) else { return Ok(()) };
+    let Err(mistakes) = Catalogue::load(&named, &library.job_types) else { return Ok(()) };
     for file in files {
         let own = mistakes.iter().filter(|mistake| mistake.file == file.name).cloned().collect();
         found.add(own, &Source { folder: PathBuf::new(), project: None, flow: file });

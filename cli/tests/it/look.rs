@@ -178,3 +178,19 @@ fn a_known_failure_is_recognised_in_any_log() {
     assert_eq!(stage.weir("reject 1 a -q").code, Some(1));
     assert_snapshot!("diagnose_run", stage.weir("diagnose 1").told());
 }
+
+#[test]
+fn a_remedy_of_the_catalogue_is_held_against_its_job_type() {
+    let stage = Stage::new();
+    let entry = "entries:\n  - id: OWN-01\n    title: t\n    match: { log: x }\n    rank: primary\n    diagnosis: d\n    jobs: { pause: { uses: wait, with: { fro: 10s } } }\n    then: retry\n    sample: x\n";
+    stage
+        .file("home/catalogue/own.yaml", &format!("# a good one\n{}", entry.replace("fro", "for")));
+    assert_eq!(stage.weir("catalogue OWN-01").code, Some(0));
+    stage.file("home/catalogue/own.yaml", entry);
+    for command in ["catalogue OWN-01", "check home/catalogue/own.yaml"] {
+        let told = stage.weir(command);
+        assert_eq!(told.code, Some(2), "{command}");
+        assert!(told.err.contains("own.yaml:7:42"), "{command}: {}", told.err);
+        assert!(told.err.contains("did you mean `for`?"), "{command}: {}", told.err);
+    }
+}

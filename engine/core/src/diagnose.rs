@@ -12,12 +12,11 @@
 mod draft;
 mod line;
 mod literal;
+mod patterns;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
-use regex::bytes::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{Entry, Rank};
@@ -25,6 +24,7 @@ use crate::flow::Signature;
 use crate::outcome::ErrorClass;
 
 pub use draft::draft_entry;
+pub use patterns::{BadPattern, Patterns, compile_pattern};
 
 /// Lines of evidence kept before and after a match.
 pub const EVIDENCE_LINES: usize = 20;
@@ -37,9 +37,6 @@ const SHOWN_CAP: usize = 1024;
 
 /// Bytes that are gathered before they are searched.
 const BLOCK: usize = 256 * 1024;
-
-/// The longest a compiled pattern may be, in bytes.
-const PATTERN_CAP: usize = 4 * 1024 * 1024;
 
 /// A failure that is looked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,107 +77,6 @@ impl From<&Entry> for Known {
             is_general: entry.is_general,
             signature: entry.signature.clone(),
         }
-    }
-}
-
-/// Known failures made ready for the search. May be shared and kept.
-#[derive(Debug)]
-pub struct Patterns {
-    known: Vec<Known>,
-    regexes: Vec<Option<Regex>>,
-    search: Option<AhoCorasick>,
-    /// For each text searched for, the pattern that demands it. The last text is the escape character.
-    owner: Vec<usize>,
-    /// Patterns that demand no text and so see every line.
-    undemanding: Vec<usize>,
-}
-
-/// A pattern that can't be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the pattern of {id} can't be used: {reason}")]
-pub struct BadPattern {
-    /// Whose pattern it is.
-    pub id: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// Compiles the pattern of a signature as the search does.
-///
-/// # Errors
-/// It is no regular expression, or too large a one.
-pub fn compile_pattern(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(pattern).size_limit(PATTERN_CAP).dfa_size_limit(PATTERN_CAP).build()
-}
-
-impl Patterns {
-    /// Makes them ready, in the order in which they are tried.
-    ///
-    /// # Errors
-    /// A pattern is no regular expression, or too large a one.
-    pub fn new(known: Vec<Known>) -> Result<Self, BadPattern> {
-        let mut regexes = Vec::with_capacity(known.len());
-        let mut texts = Vec::new();
-        let mut owner = Vec::new();
-        let mut undemanding = Vec::new();
-        for (index, one) in known.iter().enumerate() {
-            let Some(pattern) = &one.signature.log else {
-                regexes.push(None);
-                continue;
-            };
-            let regex = compile_pattern(pattern)
-                .map_err(|error| BadPattern { id: one.id.clone(), reason: error.to_string() })?;
-            regexes.push(Some(regex));
-            match literal::required(pattern) {
-                Some(set) => {
-                    owner.extend(set.iter().map(|_| index));
-                    texts.extend(set);
-                }
-                None => undemanding.push(index),
-            }
-        }
-        let search = (!texts.is_empty()).then(|| {
-            // A colour may stand inside a text: such lines are cleaned first.
-            texts.push(b"\x1b".to_vec());
-            AhoCorasick::builder()
-                .match_kind(MatchKind::Standard)
-                .kind(Some(AhoCorasickKind::DFA))
-                .ascii_case_insensitive(true)
-                .build(&texts)
-                .expect("some hundred short texts make a small automaton")
-        });
-        Ok(Self { known, regexes, search, owner, undemanding })
-    }
-
-    /// What is looked for, in the order given.
-    pub fn known(&self) -> &[Known] {
-        &self.known
-    }
-
-    /// The patterns that match a clean line, in order.
-    fn matching(&self, line: &[u8]) -> Vec<usize> {
-        let mut candidates = self.undemanding.clone();
-        if let Some(search) = &self.search {
-            let found = search.find_overlapping_iter(line);
-            candidates.extend(found.filter_map(|hit| self.owner.get(hit.pattern().as_usize())));
-        }
-        candidates.sort_unstable();
-        candidates.dedup();
-        candidates.retain(|index| {
-            self.regexes[*index].as_ref().is_some_and(|regex| regex.is_match(line))
-        });
-        candidates
-    }
-
-    /// The next place from `from` on where a line must be looked at.
-    fn next(&self, data: &[u8], from: usize) -> Option<usize> {
-        if from >= data.len() {
-            return None;
-        }
-        if !self.undemanding.is_empty() {
-            return Some(from);
-        }
-        self.search.as_ref()?.find(Input::new(data).range(from..)).map(|hit| hit.start())
     }
 }
 
@@ -242,7 +138,7 @@ pub struct Matcher {
 impl Matcher {
     /// A search for these.
     pub fn new(patterns: Arc<Patterns>) -> Self {
-        let found = patterns.known.iter().map(|_| None).collect();
+        let found = patterns.known().iter().map(|_| None).collect();
         Self {
             patterns,
             buffer: Vec::new(),
@@ -287,7 +183,7 @@ impl Matcher {
         let last_words = self.last_words();
         let Self { patterns, found, marker, .. } = self;
         let mut matches: Vec<Match> = found.into_iter().flatten().collect();
-        for (index, one) in patterns.known.iter().enumerate() {
+        for (index, one) in patterns.known().iter().enumerate() {
             let Signature { log, exit: exits, class: classes, .. } = &one.signature;
             let is_told = exit.is_some_and(|exit| exits.contains(&exit))
                 || class.is_some_and(|class| classes.contains(&class));
@@ -295,7 +191,7 @@ impl Matcher {
                 matches.push(Match::without_line(index, one));
             }
         }
-        matches.retain(|hit| patterns.known[hit.index].signature.allows(exit, class));
+        matches.retain(|hit| patterns.known()[hit.index].signature.allows(exit, class));
         let cause = matches
             .iter()
             .enumerate()
@@ -307,7 +203,7 @@ impl Matcher {
                 Rank::Secondary | Rank::Marker | Rank::Info | Rank::Noise => false,
             })
             .min_by_key(|(_, hit)| {
-                let one = &patterns.known[hit.index];
+                let one = &patterns.known()[hit.index];
                 let time = if hit.line == 0 { u64::MAX } else { hit.line };
                 let is_transient = hit.rank == Rank::Transient;
                 (hit.rank == Rank::Ok, one.is_general, one.layer, is_transient, time, hit.index)
@@ -365,20 +261,20 @@ impl Matcher {
         let clean = line::without_controls(&buffer[begin..stop.min(begin + LINE_CAP)]);
         for part in line::overprints(&clean) {
             let hits = patterns.matching(part);
-            let is_any = |rank| hits.iter().any(|index| patterns.known[*index].rank == rank);
+            let is_any = |rank| hits.iter().any(|index| patterns.known()[*index].rank == rank);
             if is_any(Rank::Noise) {
                 continue;
             }
             // The exit code is not known yet: a signature that asks for one can't be sure of its line.
             let is_claimed = hits.iter().any(|index| {
-                let one = &patterns.known[*index];
+                let one = &patterns.known()[*index];
                 !one.is_general && one.signature.exit.is_empty() && one.signature.class.is_empty()
             });
             if is_any(Rank::Marker) {
                 self.marker.get_or_insert(self.line);
             }
             for index in hits {
-                let one = &patterns.known[index];
+                let one = &patterns.known()[index];
                 if one.is_general && is_claimed {
                     continue;
                 }
@@ -386,7 +282,7 @@ impl Matcher {
                     first.count += 1;
                     continue;
                 }
-                let regex = patterns.regexes[index].as_ref().expect("only patterns match lines");
+                let regex = patterns.regex(index).expect("only patterns match lines");
                 self.found[index] = Some(self.first_match(index, regex, part, buffer, begin));
                 self.open.push((index, EVIDENCE_LINES));
                 let after = buffer.get(stop + 1..end).unwrap_or_default();
@@ -401,12 +297,12 @@ impl Matcher {
     fn first_match(
         &self,
         index: usize,
-        regex: &Regex,
+        regex: &regex::bytes::Regex,
         part: &[u8],
         buffer: &[u8],
         begin: usize,
     ) -> Match {
-        let one = &self.patterns.known[index];
+        let one = &self.patterns.known()[index];
         let mut captures = BTreeMap::new();
         if let Some(groups) = regex.captures(part) {
             for name in regex.capture_names().flatten() {
@@ -459,7 +355,7 @@ impl Matcher {
                 let ranked = |rank| {
                     hits.iter()
                         .copied()
-                        .filter(move |index| self.patterns.known[*index].rank == rank)
+                        .filter(move |index| self.patterns.known()[*index].rank == rank)
                 };
                 if ranked(Rank::Noise).next().is_some() {
                     continue;

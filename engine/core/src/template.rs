@@ -19,12 +19,11 @@ mod shell;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::flow::Text;
-use crate::mistake::Place;
+use crate::flow::{Places, Text};
 use crate::schema::{Schema, TextKind};
 use crate::secret::Secret;
 
@@ -116,7 +115,7 @@ pub fn list(text: &Text, cx: &Context) -> Result<Filled<Vec<Value>>, TemplateErr
 pub fn settings(
     with: &Value,
     schema: &Schema,
-    places: &BTreeMap<String, Place>,
+    places: &Places,
     cx: &Context,
 ) -> Result<Rendered, Vec<TemplateError>> {
     let mut walk = fill::Walk::new(schema, places, cx);

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::json;
+use weir_core::catalogue::Catalogue;
 use weir_core::flow::{self, After, Flow, Project};
 use weir_core::job_type::{Nature, Traits};
 use weir_core::job_types::JobTypes;
@@ -114,7 +115,9 @@ fn a_wrong_file_says_what_is_wrong_and_where_and_what_would_be_right() {
     for path in &files {
         let name = path.file_name().expect("a file has a name").to_string_lossy().into_owned();
         let text = read(path);
-        let mistakes = if name.ends_with(".flow.yaml") {
+        let mistakes = if name.ends_with(".catalogue.yaml") {
+            Catalogue::load(&[(&name, &text)], &types()).err().unwrap_or_default()
+        } else if name.ends_with(".flow.yaml") {
             flows += 1;
             load(&name, &text).1
         } else {

@@ -247,7 +247,7 @@ impl Turn {
         let unless = job.unless.as_ref().map(|uses| work(self, uses, world)).transpose()?;
         let verify = job.verify.as_ref().map(|uses| work(self, uses, world)).transpose()?;
         let mut env = Vec::with_capacity(job.env.len());
-        for (name, text) in &job.env {
+        for (name, text) in job.env.iter() {
             let cx = self.context(run, task, world)?;
             let filled = template::text(text, TextKind::Plain, &cx).map_err(told)?;
             secrets.extend(filled.secrets);
@@ -275,7 +275,7 @@ impl Turn {
             env,
             working_dir,
             run_as,
-            limits: job.limits.clone(),
+            limits: (*job.limits).clone(),
             grace: job.grace,
             secrets: secrets.into(),
             outputs: job.outputs.clone(),
@@ -300,8 +300,8 @@ impl Turn {
             Some(Work { host, job_type, with })
         };
         let main = work(job.uses.as_ref()?)?;
-        let unless = job.unless.as_ref().and_then(&mut work);
-        let verify = job.verify.as_ref().and_then(&mut work);
+        let unless = job.unless.as_deref().and_then(&mut work);
+        let verify = job.verify.as_deref().and_then(&mut work);
         let live = self.runs.get(&id.run)?;
         Some(Box::new(Order {
             id,
@@ -314,7 +314,7 @@ impl Turn {
             env: Vec::new(),
             working_dir: live.folder.clone(),
             run_as: None,
-            limits: job.limits.clone(),
+            limits: (*job.limits).clone(),
             grace: job.grace,
             secrets: secrets.into(),
             outputs: Vec::new(),
@@ -421,7 +421,8 @@ fn each_text(job: &Job, see: &mut dyn FnMut(&str)) {
     }
     let texts = [&job.when, &job.foreach, &job.working_dir, &job.run_as, &job.destroys]
         .into_iter()
-        .flatten();
+        .flatten()
+        .map(Box::as_ref);
     for text in texts.chain(job.env.iter().map(|(_, text)| text)).chain(&job.locks) {
         see(&text.source);
     }

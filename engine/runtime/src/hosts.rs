@@ -20,7 +20,7 @@ const NONE: &str = "help: `weir hosts list` shows the labels of each";
 
 /// The hosts that a job is spread over, as the items of a `foreach` over them would be.
 pub(crate) fn items(job: &Job, cx: &Context) -> Result<Vec<Value>, String> {
-    let text = job.uses.as_ref().and_then(selector).ok_or("it has no items")?;
+    let text = job.uses.as_deref().and_then(selector).ok_or("it has no items")?;
     let filled = template::text(&text, TextKind::Plain, cx).map_err(|error| error.to_string())?;
     if !filled.secrets.is_empty() {
         return Err("hosts can't be selected by a secret: their names are shown".to_owned());
@@ -59,7 +59,7 @@ impl Turn {
         let job = &live.compiled.jobs[live.run.tasks()[task.at()].job.at()];
         let is_same = || {
             let source = |uses: &Uses| selector(uses).map(|text| text.source);
-            source(uses).is_some() && source(uses) == job.uses.as_ref().and_then(source)
+            source(uses).is_some() && source(uses) == job.uses.as_deref().and_then(source)
         };
         if let Some(item) = spread_item(live, job, task).filter(|_| is_same())
             && let Some(hosts) = with.get_mut("hosts")

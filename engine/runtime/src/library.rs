@@ -165,7 +165,7 @@ impl Library {
     /// # Errors
     /// The mistakes of the catalogue.
     pub fn new(job_types: JobTypes, catalogue_texts: Vec<FileText>) -> Result<Self, Vec<Mistake>> {
-        let catalogue = parse_catalogue(&catalogue_texts)?;
+        let catalogue = Catalogue::load(&named(&catalogue_texts), &job_types)?;
         Ok(Self { job_types, catalogue, catalogue_texts, compiled: Mutex::default() })
     }
 
@@ -290,7 +290,7 @@ impl Library {
             });
             VersionError::Unusable { hash: version.to_owned(), why }
         };
-        let catalogue = parse_catalogue(&catalogue_texts).map_err(unusable)?;
+        let catalogue = Catalogue::parse(&named(&catalogue_texts)).map_err(unusable)?;
         let (found, mistakes) = self.check(&source);
         let (flow, project) = found.ok_or_else(|| unusable(mistakes))?;
         let compiled = self.compile(flow, project, &catalogue).map_err(unusable)?;
@@ -339,10 +339,8 @@ impl Library {
     }
 }
 
-fn parse_catalogue(files: &[FileText]) -> Result<Catalogue, Vec<Mistake>> {
-    let files: Vec<(&str, &str)> =
-        files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
-    Catalogue::parse(&files)
+fn named(files: &[FileText]) -> Vec<(&str, &str)> {
+    files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect()
 }
 
 fn hash(content: &[u8]) -> String {

@@ -3,18 +3,33 @@
 use std::collections::BTreeMap;
 
 use super::{Catalogue, Entry, Rank};
-use crate::flow::{Job, Signature, Text, Then, Uses};
+use crate::flow::{self, Job, Signature, Text, Then};
+use crate::job_types::JobTypes;
 use crate::mistake::{Mistake, Place, Severity};
 use crate::outcome::ErrorClass;
-use crate::schema::{Checker, Schema, Templates};
+use crate::schema::{Checker, NAME, Schema, Templates};
 use crate::yaml::{self, Data, Node, Source};
 
 impl Catalogue {
     /// Reads the catalogue's files, each with the name that mistakes call it by. Their order is the order of the entries.
+    /// The jobs of each remedy are held against their job types, as those of a flow are.
     ///
     /// # Errors
     /// All that is wrong with all of them.
+    pub fn load(files: &[(&str, &str)], types: &JobTypes) -> Result<Self, Vec<Mistake>> {
+        Self::read(files, Some(types))
+    }
+
+    /// Reads files that a version keeps. Job types may have changed since: a remedy that can't work any more must not
+    /// take all others with it, so its jobs are taken as they are.
+    ///
+    /// # Errors
+    /// All that is wrong with the files themselves.
     pub fn parse(files: &[(&str, &str)]) -> Result<Self, Vec<Mistake>> {
+        Self::read(files, None)
+    }
+
+    fn read(files: &[(&str, &str)], types: Option<&JobTypes>) -> Result<Self, Vec<Mistake>> {
         let checker = Checker::new(Self::schema());
         let mut entries: Vec<Entry> = Vec::new();
         let mut first: BTreeMap<String, String> = BTreeMap::new();
@@ -25,7 +40,7 @@ impl Catalogue {
             let before = mistakes.len() + found.len();
             mistakes.extend(found);
             let Some(node) = node else { continue };
-            let mut reader = Reader { file, mistakes: &mut mistakes };
+            let mut reader = Reader { file, source: &source, types, mistakes: &mut mistakes };
             for finding in checker.check(&node, node.place, Templates::Refused) {
                 reader.mistake(finding.code, finding.place, finding.message, finding.help);
             }
@@ -101,7 +116,12 @@ impl Catalogue {
             .required("match", signature)
             .required("diagnosis", words().describe("What it means."))
             .optional("advice", word_or_words().describe("What a person should do, step by step."))
-            .optional("jobs", Schema::map(cure).describe("The jobs that cure it, by name."))
+            .optional(
+                "jobs",
+                Schema::map(cure)
+                    .with("propertyNames", flow::names_like(NAME))
+                    .describe("The jobs that cure it, by name."),
+            )
             .optional("then", then)
             .optional(
                 "limit",
@@ -123,6 +143,8 @@ impl Catalogue {
 
 struct Reader<'a> {
     file: &'a str,
+    source: &'a Source<'a>,
+    types: Option<&'a JobTypes>,
     mistakes: &'a mut Vec<Mistake>,
 }
 
@@ -138,11 +160,8 @@ impl Reader<'_> {
         let place = node.get("id").map_or(node.place, |id| id.place);
         let rank = Rank::named(node.get("rank")?.text()?)?;
         let then = node.get("then").map(then_of);
-        let jobs = node
-            .get("jobs")
-            .map(|jobs| jobs.entries().iter().map(job).collect())
-            .unwrap_or_default();
         let before = self.mistakes.len();
+        let jobs = node.get("jobs").map(|jobs| self.cure(jobs)).unwrap_or_default();
         match (rank, &then) {
             (Rank::Primary | Rank::Transient | Rank::Guard, None) => self.mistake(
                 "missing-key",
@@ -213,6 +232,13 @@ impl Reader<'_> {
             place,
         })
     }
+
+    /// The jobs of a remedy.
+    fn cure(&mut self, jobs: &Node) -> Vec<Job> {
+        let (jobs, mut found) = flow::load_cure(self.file, self.source, jobs, self.types);
+        self.mistakes.append(&mut found);
+        jobs
+    }
 }
 
 fn signature(node: &Node, uses: &[String]) -> Signature {
@@ -235,46 +261,6 @@ fn then_of(node: &Node) -> Then {
             Some(job) => Then::RetryFrom(Text { source: job.to_owned(), place: node.place }),
             None => Then::Ask,
         },
-    }
-}
-
-fn job(entry: &yaml::Entry) -> Job {
-    let node = &entry.value;
-    let mut places = BTreeMap::new();
-    if let Some(with) = node.get("with") {
-        collect_places(with, String::new(), &mut places);
-    }
-    let uses = node.get("uses").map(|uses| Uses {
-        job_type: uses.text().unwrap_or_default().to_owned(),
-        place: uses.place,
-        with: node.get("with").map_or(serde_json::Value::Null, Node::to_value),
-        places,
-    });
-    Job {
-        name: entry.key.to_string(),
-        place: entry.place,
-        uses,
-        needs: node
-            .get("needs")
-            .map(one_or_many)
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(template)
-            .collect(),
-        ..Job::default()
-    }
-}
-
-fn collect_places(node: &Node, pointer: String, places: &mut BTreeMap<String, Place>) {
-    for (index, item) in node.items().iter().enumerate() {
-        collect_places(item, format!("{pointer}/{index}"), places);
-    }
-    for entry in node.entries() {
-        let key = entry.key.replace('~', "~0").replace('/', "~1");
-        collect_places(&entry.value, format!("{pointer}/{key}"), places);
-    }
-    if node.text().is_some() {
-        places.insert(pointer, node.place);
     }
 }
 

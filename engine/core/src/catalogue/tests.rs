@@ -173,7 +173,7 @@ fn flows_compile_with_the_whole_catalogue() {
             .iter()
             .map(|&need| Text { source: need.to_owned(), ..Text::default() })
             .collect(),
-        uses: Some(Uses { job_type: job_type.to_owned(), ..Uses::default() }),
+        uses: Some(Box::new(Uses { job_type: job_type.to_owned(), ..Uses::default() })),
         ..Job::default()
     };
     let jobs = vec![
@@ -253,4 +253,22 @@ fn what_is_wrong_is_told_with_its_place() {
     6.yaml:1 this is no YAML: while parsing a node, did not find expected node content; compare the indentation with the lines above, and put quotes around texts with special characters
     7.yaml:2 this is no regular expression: look-around, including look-ahead and look-behind, is not supported; a pattern is written as in the crate `regex`: no look-around, no back-references
     "#);
+}
+
+#[test]
+fn a_kept_catalogue_is_read_though_job_types_have_changed_since() {
+    use crate::job_types::JobTypes;
+    let text = "entries:\n  - { id: A-01, title: t, rank: primary, match: { log: x }, diagnosis: d, \
+                jobs: { a: { uses: gone } }, then: retry, sample: x }\n";
+    let files = [("1.yaml", text)];
+    let mistakes =
+        Catalogue::load(&files, &JobTypes::default()).expect_err("there is no such type");
+    assert_eq!(
+        told(&mistakes),
+        "1.yaml:2 there is no job type `gone`; there are no known job types"
+    );
+    let kept = Catalogue::parse(&files).expect("it was right when it was kept");
+    let cure = &kept.entries()[0].jobs[0];
+    assert_eq!(cure.uses.as_ref().map(|uses| uses.job_type.as_str()), Some("gone"));
+    assert_eq!(cure.grace, std::time::Duration::from_secs(10), "as any other job");
 }

@@ -181,9 +181,9 @@ proptest! {
         for (number, line) in log.split(|byte| *byte == b'\n').enumerate() {
             let clean = line::without_controls(&line[..line.len().min(LINE_CAP)]);
             for part in line::overprints(&clean) {
-                for (index, regex) in patterns.regexes.iter().enumerate() {
-                    let is_general = patterns.known[index].is_general;
-                    if !is_general && regex.as_ref().is_some_and(|regex| regex.is_match(part)) {
+                for (index, known) in patterns.known().iter().enumerate() {
+                    let regex = patterns.regex(index).filter(|_| !known.is_general);
+                    if regex.is_some_and(|regex| regex.is_match(part)) {
                         first.entry(index).or_insert(number as u64 + 1);
                     }
                 }
@@ -191,7 +191,7 @@ proptest! {
         }
         let mut found = BTreeMap::new();
         for hit in cut.primary.iter().chain(&cut.others) {
-            if !patterns.known[hit.index].is_general {
+            if !patterns.known()[hit.index].is_general {
                 found.insert(hit.index, hit.line);
             }
         }

@@ -76,10 +76,21 @@ pub(super) fn flow<'a>(flow: &'a Flow, around: &'a Around<'a>) -> Vec<Mistake> {
     check.mistakes
 }
 
+/// What is wrong with the jobs of a remedy that is for any project.
+pub(super) fn cure<'a>(jobs: &'a [Job], around: &'a Around<'a>) -> Vec<Mistake> {
+    let mut check = Check { around, flow: None, params: BTreeSet::new(), mistakes: Vec::new() };
+    check.scope(&Scope::new(jobs, Outer::Nothing, true), true);
+    // Which hosts there are, the project of the failed job says.
+    check
+        .mistakes
+        .retain(|mistake| mistake.severity == Severity::Error && mistake.code != "no-hosts");
+    check.mistakes
+}
+
 /// A check at work.
 struct Check<'a> {
     around: &'a Around<'a>,
-    /// `None` where a project is checked.
+    /// `None` where a project or a remedy of the catalogue is checked.
     flow: Option<&'a Flow>,
     params: BTreeSet<&'a str>,
     mistakes: Vec<Mistake>,

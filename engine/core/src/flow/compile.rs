@@ -116,7 +116,7 @@ impl Compiled {
         if text.foreach.is_some() {
             return None;
         }
-        text.uses.as_ref().and_then(selector)
+        text.uses.as_deref().and_then(selector)
     }
 
     /// Whose jobs a scope holds.

@@ -64,7 +64,7 @@ impl Lint<'_> {
     fn jobs(&mut self, jobs: &[Job]) {
         for job in jobs {
             let defaults = &self.around.project.defaults.env;
-            for (name, text) in &job.env {
+            for (name, text) in job.env.iter() {
                 let is_inherited =
                     defaults.iter().any(|(known, value)| known == name && value == text);
                 if !is_inherited {
@@ -88,9 +88,9 @@ impl Lint<'_> {
         };
         let interpreter = uses.with.get("interpreter").map(Value::to_string).unwrap_or_default();
         let is_shell = interpreter.is_empty() || interpreter.contains("sh");
-        for (pointer, place) in &uses.places {
+        for (pointer, place) in uses.places.iter() {
             let Some(source) = uses.with.pointer(pointer).and_then(Value::as_str) else { continue };
-            let text = Text { source: source.to_owned(), place: *place };
+            let text = Text { source: source.to_owned(), place };
             if of_shell(pointer) {
                 if is_shell {
                     self.script(&text);
@@ -120,7 +120,7 @@ impl Lint<'_> {
         let mut hurts = Vec::new();
         commands::in_argv(&words, &mut hurts);
         for hurt in hurts {
-            self.warn(*place, hurt.code, hurt.message, hurt.help);
+            self.warn(place, hurt.code, hurt.message, hurt.help);
         }
     }
 

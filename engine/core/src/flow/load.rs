@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::parse::Reader;
-use super::{Flow, Project, check, lint};
+use super::parse::{Inherited, Reader};
+use super::{Defaults, Flow, Job, Project, check, lint};
 use crate::job_types::JobTypes;
 use crate::mistake::{Mistake, Place, Severity};
-use crate::yaml::{self, Source};
+use crate::yaml::{self, Node, Source};
 
 /// Reads a flow file. `file` is what mistakes call it. The flow is there if no mistake is an error; warnings of the
 /// linter stand among the mistakes, too. Mistakes are sorted by place.
@@ -59,6 +59,27 @@ pub fn load_project(
     mistakes.append(&mut check::project(&node, &around));
     mistakes.append(&mut lint::recovers(&project.recover, &around));
     finish(project, mistakes)
+}
+
+/// The jobs of a remedy in a file of the catalogue, whose shape is right. Without job types they are taken as they are.
+pub(crate) fn load_cure(
+    file: &str,
+    source: &Source<'_>,
+    jobs: &Node,
+    types: Option<&JobTypes>,
+) -> (Vec<Job>, Vec<Mistake>) {
+    let nothing = JobTypes::default();
+    let mut reader = Reader::new(file, source, types.unwrap_or(&nothing));
+    let jobs = reader.jobs(jobs, &Inherited::from_project(&Defaults::default()));
+    let mut mistakes = reader.mistakes;
+    if let Some(types) = types {
+        // Which project, and so which hosts and secrets, is known when a flow runs.
+        let (project, catalogue) = (Project::default(), BTreeSet::new());
+        let around =
+            check::Around { file, source, project: &project, types, catalogue: &catalogue };
+        mistakes.append(&mut check::cure(&jobs, &around));
+    }
+    (jobs, sorted(mistakes))
 }
 
 fn finish<T>(what: T, mistakes: Vec<Mistake>) -> (Option<T>, Vec<Mistake>) {

@@ -8,6 +8,8 @@ mod recover;
 mod settings;
 mod together;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{
@@ -43,7 +45,7 @@ impl<'a> Reader<'a> {
         let node = &mut node;
         let mut inherited = Inherited::from_project(&project.defaults);
         if let Some(retry) = node.get("retry") {
-            settings::retry_into(retry, &mut inherited.retry);
+            settings::retry_into(retry, Arc::make_mut(&mut inherited.retry));
             self.retry_together(retry);
         }
         self.times_together(node);
@@ -169,7 +171,11 @@ impl<'a> Reader<'a> {
 
     /// A text, or a list of texts.
     pub(crate) fn texts(&self, node: &Node) -> Vec<Text> {
-        one_or_many(node).iter().filter_map(|node| self.text(node)).collect()
+        let nodes = one_or_many(node);
+        // Nearly every job needs a few others: no room is kept for more.
+        let mut texts = Vec::with_capacity(nodes.len());
+        texts.extend(nodes.iter().filter_map(|node| self.text(node)));
+        texts
     }
 
     fn text_or_empty(&self, node: Option<&Node>) -> String {

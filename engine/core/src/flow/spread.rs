@@ -36,6 +36,6 @@ pub fn spread(
 /// The text that selects the hosts of a piece of work.
 pub fn selector(uses: &Uses) -> Option<Text> {
     let source = uses.with.get(HOSTS)?.as_str()?.to_owned();
-    let place = uses.places.get("/hosts").copied().unwrap_or(uses.place);
+    let place = uses.places.get("/hosts").unwrap_or(uses.place);
     Some(Text { source, place })
 }

@@ -1,6 +1,6 @@
 //! Filling in: minijinja's environments, and the walk over settings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use chrono::DateTime;
@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use super::context::{Context, Missing, Root, Trace};
 use super::error::TemplateError;
 use super::{Rendered, shell};
-use crate::mistake::Place;
+use crate::flow::Places;
 use crate::schema::{Schema, TextKind};
 use crate::secret::Secret;
 
@@ -296,7 +296,7 @@ fn date(value: &str, format: &str) -> Result<String, Error> {
 /// The walk over settings.
 pub(super) struct Walk<'a> {
     schema: &'a Schema,
-    places: &'a BTreeMap<String, Place>,
+    places: &'a Places,
     filler: Filler,
     errors: Vec<TemplateError>,
     secret_at: BTreeSet<String>,
@@ -305,11 +305,7 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(
-        schema: &'a Schema,
-        places: &'a BTreeMap<String, Place>,
-        cx: &Context,
-    ) -> Self {
+    pub(super) fn new(schema: &'a Schema, places: &'a Places, cx: &Context) -> Self {
         let filler = Filler::new(cx);
         Self {
             schema,
@@ -368,7 +364,7 @@ impl<'a> Walk<'a> {
             self.secret_at.insert(pointer.to_owned());
         }
         found.unwrap_or_else(|error| {
-            let place = self.places.get(pointer).copied().unwrap_or_default();
+            let place = self.places.get(pointer).unwrap_or_default();
             self.errors.push(error.at(pointer, place));
             Json::Null
         })

@@ -1,5 +1,6 @@
 //! What templates and expressions become.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -7,6 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::flow::Host;
 use crate::hosts::Login;
+use crate::mistake::Place;
 use crate::params::Values;
 use crate::time::Timestamp;
 
@@ -248,7 +250,7 @@ fn settings_are_walked_and_secrets_told() {
         "env": { "A/B": "Basic {{ params.pw ~ ':' ~ secret('token') }}", "C": "{{ params.name }}" },
         "any": { "list": ["{{ params.dirs }}", 3, "x{{ params.n }}"], "flag": "{{ params.yes }}" },
     });
-    let rendered = settings(&with, &schema, &BTreeMap::new(), &context()).expect("good");
+    let rendered = settings(&with, &schema, &Places::default(), &context()).expect("good");
     assert_eq!(
         rendered.with,
         json!({
@@ -265,7 +267,7 @@ fn settings_are_walked_and_secrets_told() {
     let values: Vec<&str> = rendered.secrets.iter().map(Secret::expose).collect();
     assert_eq!(values, ["s3cr3t-t0ken", "hunter22", "hunter22:s3cr3t-t0ken"]);
     let bad = json!({ "title": "{{ params.a }} ", "env": { "X": "a\n{{ params.b }}", "Y": "{{ secret('none') }}" } });
-    let places = BTreeMap::from([("/env/X".to_owned(), Place { line: 5, column: 9, length: 2 })]);
+    let places = [("/env/X", Place { line: 5, column: 9, length: 2 })].into_iter().collect();
     let errors = settings(&bad, &schema, &places, &context()).expect_err("bad");
     let told: Vec<String> =
         errors.iter().map(|error| format!("{} {}", error.place.line, error.pointer)).collect();
@@ -279,7 +281,7 @@ fn scripts_of_other_languages_take_no_values() {
         .optional("interpreter", Schema::anything());
     let fill = |interpreter: Value, script: &str| {
         let with = json!({ "interpreter": interpreter, "script": script });
-        match settings(&with, &schema, &BTreeMap::new(), &context()) {
+        match settings(&with, &schema, &Places::default(), &context()) {
             Ok(rendered) => rendered.with["script"].as_str().unwrap_or_default().to_owned(),
             Err(errors) => errors[0].message.clone(),
         }

@@ -32,7 +32,7 @@ impl Check<'_> {
                 "write an expression over `params` or `jobs`, or remove the job",
             );
         }
-        for text in job.destroys.iter().chain(&job.locks) {
+        for text in job.destroys.as_deref().into_iter().chain(&job.locks) {
             self.template(text, &words);
         }
         let working = Words { may_use_secrets: true, ..words };
@@ -66,16 +66,16 @@ impl Check<'_> {
     fn surroundings(&mut self, job: &Job, words: &Words<'_>) {
         let defaults = &self.around.project.defaults;
         let secret = Words { may_use_secrets: true, ..*words };
-        for (name, text) in &job.env {
+        for (name, text) in job.env.iter() {
             let is_inherited =
                 defaults.env.iter().any(|(known, value)| known == name && value == text);
             if !is_inherited {
                 self.template(text, &secret);
             }
         }
-        let mut own = |text: &Option<Text>, inherited: &Option<Text>| {
+        let mut own = |text: &Option<Box<Text>>, inherited: &Option<Text>| {
             if let Some(text) = text
-                && Some(text) != inherited.as_ref()
+                && Some(&**text) != inherited.as_ref()
             {
                 self.template(text, words);
             }
@@ -171,14 +171,10 @@ fn place_of(uses: &Uses, pointer: &str) -> Place {
     let mut pointer = pointer;
     loop {
         if let Some(place) = uses.places.get(pointer) {
-            return *place;
+            return place;
         }
-        let below = format!("{pointer}/");
-        if let Some((_, place)) =
-            uses.places.range(below.clone()..).next().filter(|(key, _)| key.starts_with(&below))
-            && !pointer.is_empty()
-        {
-            return *place;
+        if let Some(place) = uses.places.below(pointer).filter(|_| !pointer.is_empty()) {
+            return place;
         }
         match pointer.rfind('/') {
             Some(at) => pointer = &pointer[..at],

@@ -151,12 +151,12 @@ impl Check<'_> {
     /// All texts of some settings, each as its job type reads it.
     pub(super) fn settings(&mut self, uses: &Uses, words: &Words<'_>) {
         let known = self.around.types.get(&uses.job_type);
-        for (pointer, place) in &uses.places {
+        for (pointer, place) in uses.places.iter() {
             let Some(source) = uses.with.pointer(pointer).and_then(serde_json::Value::as_str)
             else {
                 continue;
             };
-            let text = Text { source: source.to_owned(), place: *place };
+            let text = Text { source: source.to_owned(), place };
             match known.map(|known| known.checker().text_kind(pointer)).unwrap_or_default() {
                 kind @ (TextKind::Plain | TextKind::Shell) => self.template_of(&text, kind, words),
                 TextKind::Expression => {

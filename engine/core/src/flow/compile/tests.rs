@@ -19,7 +19,7 @@ fn job(words: &str) -> Job {
     Job {
         name: names.next().unwrap_or_default().to_owned(),
         needs: names.map(text).collect(),
-        uses: Some(Uses { job_type: job_type.trim().to_owned(), ..Uses::default() }),
+        uses: Some(Box::new(Uses { job_type: job_type.trim().to_owned(), ..Uses::default() })),
         ..Job::default()
     }
 }
@@ -29,7 +29,7 @@ fn group(words: &str, jobs: Vec<Job>) -> Job {
 }
 
 fn each(job: Job) -> Job {
-    Job { foreach: Some(text("[1, 2]")), parallel: Some(3), ..job }
+    Job { foreach: Some(Box::new(text("[1, 2]"))), parallel: Some(3), ..job }
 }
 
 fn recover(log: &str, then: Then, jobs: Vec<Job>) -> Recover {
@@ -185,11 +185,11 @@ fn groups_foreach_and_remedies_become_scopes() {
 #[test]
 fn a_body_carries_the_work_and_its_foreach_the_rest() {
     let mut work = each(job("d"));
-    work.when = Some(text("true"));
+    work.when = Some(Box::new(text("true")));
     work.timeout = Some(std::time::Duration::from_secs(9));
-    work.retry.attempts = 5;
+    Arc::make_mut(&mut work.retry).attempts = 5;
     work.allow_failure = true;
-    work.unless = Some(Uses::default());
+    work.unless = Some(Box::default());
     let compiled = compiled(vec![work]).expect("a good flow");
     let [node, body] = &compiled.graph.jobs[..] else { panic!("two jobs") };
     assert!(

@@ -1,12 +1,12 @@
 //! Jobs, and the work they name.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::settings::{self, Inherited, put};
 use super::{Reader, named, one_or_many};
-use crate::flow::{After, Job, OnLost, Output, PoolUse, Text, Uses, schema};
+use crate::flow::{After, Job, OnLost, Output, Places, PoolUse, Text, Uses, schema};
 use crate::mistake::Place;
 use crate::schema::{Templates, has_template};
 use crate::yaml::{Data, Entry, Node};
@@ -19,35 +19,38 @@ impl Reader<'_> {
         let is_group = node.entry("jobs").is_some();
         let mut own = inherited.clone();
         if let Some(retry) = node.get("retry") {
-            settings::retry_into(retry, &mut own.retry);
+            settings::retry_into(retry, Arc::make_mut(&mut own.retry));
         }
         if let Some(env) = node.get("env") {
-            self.env_into(env, &mut own.env);
+            let mut all = own.env.to_vec();
+            self.env_into(env, &mut all);
+            own.env = all.into();
         }
         put(&mut own.grace, node.get("grace").and_then(settings::span));
         let text = |reader: &Self, key: &str| node.get(key).and_then(|node| reader.text(node));
-        own.working_dir = text(self, "working-dir").or(own.working_dir);
-        own.run_as = text(self, "run-as").or(own.run_as);
+        let boxed = |reader: &Self, key: &str| text(reader, key).map(Box::new);
+        own.working_dir = boxed(self, "working-dir").or(own.working_dir);
+        own.run_as = boxed(self, "run-as").or(own.run_as);
         if let Some(limits) = node.get("limits") {
-            settings::limits_into(limits, &mut own.limits);
+            settings::limits_into(limits, Arc::make_mut(&mut own.limits));
         }
         let jobs = node.get("jobs").map(|jobs| self.jobs(jobs, &own)).unwrap_or_default();
         // A group is not tried again as a whole: what it says of retries is for its jobs.
-        let retry = if is_group { crate::flow::Retry::default() } else { own.retry };
+        let retry = if is_group { Arc::default() } else { own.retry };
         let timeout = node.get("timeout").and_then(settings::span);
         let uses = self.uses_of(node);
-        let unless = self.check_of(node, "unless", uses.as_ref());
-        let verify = self.check_of(node, "verify", uses.as_ref());
+        let unless = self.check_of(node, "unless", uses.as_ref()).map(Box::new);
+        let verify = self.check_of(node, "verify", uses.as_ref()).map(Box::new);
         Job {
             name: entry.key.to_string(),
             title: text(self, "title").map(|text| text.source),
             place: entry.place,
-            uses,
+            uses: uses.map(Box::new),
             jobs,
             needs: node.get("needs").map(|node| self.texts(node)).unwrap_or_default(),
             after: node.get("after").and_then(|node| named(node, after)).unwrap_or_default(),
-            when: text(self, "when"),
-            foreach: node.get("foreach").and_then(|node| self.foreach(node)),
+            when: boxed(self, "when"),
+            foreach: node.get("foreach").and_then(|node| self.foreach(node)).map(Box::new),
             parallel: node.get("parallel").and_then(settings::whole),
             fail_fast: node.get("fail-fast").and_then(settings::truth).unwrap_or_default(),
             retry,
@@ -60,13 +63,13 @@ impl Reader<'_> {
             working_dir: own.working_dir,
             run_as: own.run_as,
             limits: own.limits,
-            destroys: text(self, "destroys"),
+            destroys: boxed(self, "destroys"),
             pools: node
                 .get("pools")
                 .map(|node| one_or_many(node).iter().filter_map(pool_use).collect())
                 .unwrap_or_default(),
             locks: node.get("locks").map(|node| self.texts(node)).unwrap_or_default(),
-            late: node.get("late").map(settings::late),
+            late: node.get("late").map(settings::late).map(Box::new),
             allow_failure: node.get("allow-failure").and_then(settings::truth).unwrap_or_default(),
             on_lost: node.get("on-lost").and_then(|node| named(node, on_lost)).unwrap_or_default(),
             recover: node
@@ -86,11 +89,13 @@ impl Reader<'_> {
             job_type: job_type.to_owned(),
             place: name.place,
             with: Value::Object(Map::new()),
-            places: BTreeMap::new(),
+            places: Places::default(),
         };
         if let Some(Entry { value: value @ Node { data: Data::Map(_), .. }, .. }) = with {
             uses.with = value.to_value();
-            collect_places(value, &mut String::new(), &mut uses.places);
+            let mut places = Vec::new();
+            collect_places(value, &mut String::new(), &mut places);
+            uses.places = places.into_iter().collect();
         }
         Some(uses)
     }
@@ -116,13 +121,13 @@ impl Reader<'_> {
                 job_type: "command".to_owned(),
                 place: check.place,
                 with: Value::Object(Map::new()),
-                places: BTreeMap::new(),
+                places: Places::default(),
             },
         };
         if let Value::Object(with) = &mut uses.with {
             with.insert("script".to_owned(), Value::from(script));
         }
-        uses.places.insert("/script".to_owned(), check.place);
+        uses.places = uses.places.iter().chain([("/script", check.place)]).collect();
         Some(uses)
     }
 
@@ -216,7 +221,7 @@ fn literal(node: &Node, out: &mut String) {
 }
 
 /// Where each scalar stands, by JSON pointer.
-fn collect_places(node: &Node, pointer: &mut String, places: &mut BTreeMap<String, Place>) {
+fn collect_places(node: &Node, pointer: &mut String, places: &mut Vec<(Box<str>, Place)>) {
     let length = pointer.len();
     match &node.data {
         Data::List(items) => {
@@ -236,7 +241,7 @@ fn collect_places(node: &Node, pointer: &mut String, places: &mut BTreeMap<Strin
             }
         }
         Data::Null | Data::Bool(_) | Data::Int(_) | Data::Float(_) | Data::Text(_) => {
-            places.insert(pointer.clone(), node.place);
+            places.push((pointer.as_str().into(), node.place));
         }
     }
 }

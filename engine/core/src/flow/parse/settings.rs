@@ -1,5 +1,6 @@
 //! Settings that stand in more than one place: retries, spans, bounds, variables; and what jobs inherit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Reader, one_or_many};
@@ -15,13 +16,13 @@ const GRACE: Duration = Duration::from_secs(10);
 /// What a job has unless it says otherwise: from the project, the flow and the groups around it.
 #[derive(Clone, Debug)]
 pub(crate) struct Inherited {
-    pub(super) retry: Retry,
+    pub(super) retry: Arc<Retry>,
     pub(super) timeout: Option<Duration>,
     pub(super) grace: Duration,
-    pub(super) env: Vec<(String, Text)>,
-    pub(super) working_dir: Option<Text>,
-    pub(super) run_as: Option<Text>,
-    pub(super) limits: Limits,
+    pub(super) env: Arc<[(String, Text)]>,
+    pub(super) working_dir: Option<Box<Text>>,
+    pub(super) run_as: Option<Box<Text>>,
+    pub(super) limits: Arc<Limits>,
 }
 
 impl Inherited {
@@ -30,13 +31,13 @@ impl Inherited {
         let Defaults { retry, timeout, grace, env, working_dir, run_as, limits, on_failure: _ } =
             defaults.clone();
         Self {
-            retry: retry.unwrap_or_default(),
+            retry: Arc::new(retry.unwrap_or_default()),
             timeout,
             grace: grace.unwrap_or(GRACE),
-            env,
-            working_dir,
-            run_as,
-            limits: limits.unwrap_or_default(),
+            env: env.into(),
+            working_dir: working_dir.map(Box::new),
+            run_as: run_as.map(Box::new),
+            limits: Arc::new(limits.unwrap_or_default()),
         }
     }
 }
