@@ -97,10 +97,14 @@ impl JobType for Flow {
         Ok(match state.as_str() {
             "succeeded" => Outcome::Done { outputs, exit_code: None },
             // Somebody ended it on purpose: to begin it again would be to disobey.
-            "cancelled" => Outcome::Failed(Failure::new(
-                ErrorClass::Refused,
-                format!("run {run} of flow {flow} was cancelled"),
-            )),
+            "cancelled" => {
+                let reason = cx.runs.reason(run).await;
+                let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                Outcome::Failed(Failure::new(
+                    ErrorClass::Refused,
+                    format!("run {run} of flow {flow} was cancelled{why}"),
+                ))
+            }
             other => {
                 let failed = cx.runs.failed_jobs(run).await;
                 let which = if failed.is_empty() { "" } else { ": " };

@@ -56,6 +56,8 @@ impl Door {
             match line.get("event") {
                 Some(event) if enough(event) => return Some(()),
                 Some(_) => {}
+                // It leaves: another one goes on with the run.
+                None if line["problem"]["is_leaving"] == true => return None,
                 None => {
                     assert!(line.get("problem").is_none(), "{line}");
                     return Some(());

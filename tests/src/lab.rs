@@ -2,7 +2,6 @@
 //! The scripts in `tests/lab` make them; here is what tests ask of them. Needs root.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,17 +25,17 @@ pub struct Fault<'a> {
 }
 
 impl Lab {
-    /// Starts these hosts, and `ops`, the operator's machine. `None`, and a line that says so, where this user may not.
+    /// Starts these hosts, and `ops`, the operator's machine. It never has none.
     ///
     /// # Panics
-    /// They do not start.
+    /// They do not start; only root can make them.
     pub fn up(hosts: &[&str]) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        if !rustix::process::geteuid().is_root() {
-            let line = b"skipped: this test makes hosts out of namespaces, and only root can\n";
-            let _unheard = std::io::stderr().write_all(line);
-            return None;
-        }
+        let is_root = rustix::process::geteuid().is_root();
+        assert!(
+            is_root,
+            "this test makes hosts out of namespaces, and only root can: run it as root"
+        );
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         if count == 0 {
             end_what_died_tests_left();

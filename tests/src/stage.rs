@@ -157,8 +157,11 @@ impl Stage {
         server
     }
 
-    /// A small disk below this folder; `None` where only root may have one.
-    pub fn small_disk(&self, name: &str, bytes: u64) -> Option<Disk> {
+    /// A small disk below this folder.
+    ///
+    /// # Panics
+    /// Only root may have one.
+    pub fn small_disk(&self, name: &str, bytes: u64) -> Disk {
         Disk::mount(self.path().join(name), bytes)
     }
 

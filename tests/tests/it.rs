@@ -12,6 +12,8 @@ mod kill;
 mod lab;
 #[path = "it/pipes.rs"]
 mod pipes;
+#[path = "it/policies.rs"]
+mod policies;
 #[path = "it/recovery.rs"]
 mod recovery;
 #[path = "it/rerun.rs"]

@@ -56,6 +56,17 @@ pub struct AttemptId {
     pub number: u32,
 }
 
+impl AttemptId {
+    /// Reads what its `Display` writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('/');
+        let run = RunId(parts.next()?.parse().ok()?);
+        let task = TaskIx(parts.next()?.parse().ok()?);
+        let number = parts.next()?.parse().ok()?;
+        parts.next().is_none().then_some(Self { run, task, number })
+    }
+}
+
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

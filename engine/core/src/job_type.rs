@@ -324,6 +324,11 @@ pub trait Runs: Send + Sync {
     /// The run that `parent` began, if any.
     async fn child_of(&self, parent: AttemptId) -> Option<i64>;
 
+    /// Why it ended as it did, for people, where it is not for what its tasks did.
+    async fn reason(&self, _run: i64) -> Option<String> {
+        None
+    }
+
     /// The paths of its tasks that failed, for people; empty if that can't be told.
     async fn failed_jobs(&self, _run: i64) -> Vec<String> {
         Vec::new()

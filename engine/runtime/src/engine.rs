@@ -507,6 +507,11 @@ impl Runs for Children {
         Ok(())
     }
 
+    async fn reason(&self, run: i64) -> Option<String> {
+        let handle = self.handle.get()?;
+        handle.store().run(RunId(run)).await.ok().flatten()?.reason
+    }
+
     async fn failed_jobs(&self, run: i64) -> Vec<String> {
         let Some(handle) = self.handle.get() else { return Vec::new() };
         crate::view::failed_jobs(handle.store(), handle.library(), RunId(run))

@@ -148,6 +148,12 @@ impl Limits {
         true
     }
 
+    /// Who has a lock: a run, as a whole or for one of its tasks.
+    pub(crate) fn holder(&self, lock: &str) -> Option<(RunId, Option<TaskIx>)> {
+        let of_run = self.run_locks.get(lock).map(|run| (*run, None));
+        of_run.or_else(|| self.task_locks.get(lock).map(|who| (who.0, Some(who.1))))
+    }
+
     /// Gives back the locks of a whole run.
     pub(crate) fn unlock_run(&mut self, run: RunId) {
         self.run_locks.retain(|_, holder| *holder != run);

@@ -89,8 +89,7 @@ impl Reader {
             let mut stop = end.min(at + PIECE);
             if let Some(hole) = &self.index.hole {
                 if hole.contains(&at) {
-                    let text = bytes_text(hole.end - hole.start);
-                    out.write_all(format!("\n[... {text} dropped ...]\n").as_bytes())?;
+                    out.write_all(dropped(hole.end - hole.start).as_bytes())?;
                     at = hole.end;
                     continue;
                 }
@@ -229,10 +228,16 @@ impl Index {
     }
 }
 
+/// What stands in a log where so many bytes were dropped.
+pub(crate) fn dropped(bytes: u64) -> String {
+    format!("\n[... {} dropped ...]\n", bytes_text(bytes))
+}
+
 fn bytes_text(bytes: u64) -> String {
     for (unit, size) in [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)] {
         if bytes >= size {
-            let tenths = bytes * 10 / size;
+            // Not `bytes * 10`: a damaged index may tell of any number.
+            let tenths = bytes / (size / 10);
             return if tenths >= 100 || tenths.is_multiple_of(10) {
                 format!("{} {unit}", tenths / 10)
             } else {

@@ -15,7 +15,7 @@ use weir_core::ids::{AttemptId, RunId, TaskIx};
 use weir_core::job_type::{JobType, Nature};
 use weir_core::outcome::{ErrorClass, Failure, Outcome, Outputs};
 use weir_core::run::{
-    Act, Answer, CancelReason, Command, Ending, Event, Ignored, Out, Question, RecordKind, Run,
+    Answer, CancelReason, Command, Ending, Event, Ignored, Out, Question, RecordKind, Run,
     RunState, TaskState, Verdict,
 };
 use weir_core::secret::Secret;
@@ -368,7 +368,37 @@ impl Turn {
         self.runs.insert(id, live);
         self.set_late_timers(id);
         self.after.answers.push(Box::new(move || reply(Ok(id))));
+        self.refuse_deadlock(id, world);
         self.open_gates(world);
+    }
+
+    /// A run that waits for what its parent holds until it has ended would wait forever: it ends at once.
+    fn refuse_deadlock(&mut self, id: RunId, world: &mut dyn World) {
+        let Some(live) = self.runs.get(&id) else { return };
+        let Some(why) = live.locks.iter().find_map(|lock| self.deadlock(id, lock)) else { return };
+        if let Some(live) = self.runs.get_mut(&id) {
+            live.row.reason = Some(why);
+        }
+        let note = Note { by: Some("locks".to_owned()), ..Note::default() };
+        let _ = self.apply(id, Event::Cancelled, note, world);
+    }
+
+    /// Why a run will never have a lock: a run that waits for this one holds it.
+    fn deadlock(&self, run: RunId, lock: &str) -> Option<String> {
+        let (holder, task) = self.limits.holder(lock)?;
+        let mut below = run;
+        loop {
+            let live = self.runs.get(&below)?;
+            let parent = AttemptId::parse(live.row.parent.as_deref()?)?;
+            if parent.run == holder && task.is_none_or(|task| task == parent.task) {
+                let waits = self.runs.get(&parent.run)?.path(parent.task);
+                return Some(format!(
+                    "run {run} needs the lock `{lock}`, which run {holder} holds until `{waits}` has ended, and that \
+                     waits for run {run}: neither could ever go on"
+                ));
+            }
+            below = parent.run;
+        }
     }
 
     /// The run that an attempt has begun. One that has not may begin one only while its end was not asked for: what
@@ -763,13 +793,36 @@ impl Turn {
             self.pipeline.entry(before).or_default().insert((run, task));
             return;
         }
-        match self.wants(run, task, world) {
-            Ok(wants) => self.limits.ask((run, task), wants),
+        let wants = match self.wants(run, task, world) {
+            Ok(wants) => wants,
             Err(message) => {
-                let note = broken(message);
-                let _ = self.apply(run, Event::Acted { task, act: Act::Fail }, note, world);
+                let failure = Failure::new(ErrorClass::Definition, message);
+                return self.fail_before_launch(run, task, failure, world);
             }
+        };
+        match wants.locks.iter().find_map(|lock| self.deadlock(run, lock)) {
+            Some(why) => {
+                let failure = Failure::new(ErrorClass::Refused, why);
+                self.fail_before_launch(run, task, failure, world);
+            }
+            None => self.limits.ask((run, task), wants),
         }
+    }
+
+    /// A task that can't be launched fails as an attempt of its own, so that all can see why.
+    fn fail_before_launch(
+        &mut self,
+        run: RunId,
+        task: TaskIx,
+        failure: Failure,
+        world: &mut dyn World,
+    ) {
+        if self.apply(run, Event::Admitted { task }, Note::default(), world).is_err() {
+            return;
+        }
+        let number = self.runs.get(&run).and_then(|live| live.run.task(task)).map(|at| at.attempt);
+        let id = AttemptId { run, task, number: number.unwrap_or_default() };
+        self.attempt_ended(id, Outcome::Failed(failure), None, world);
     }
 
     /// The run before this one in a pipeline that has not ended this job yet. Where it has no such task (yet), what

@@ -52,7 +52,7 @@ fn a_home_that_is_read_only_is_told_and_left_as_it_was() {
     let stage = Stage::new();
     let flow = stage.flow("hello", HELLO);
     let flow = flow.to_str().expect("plain");
-    let Some(disk) = stage.small_disk("disk", 16 << 20) else { return };
+    let disk = stage.small_disk("disk", 16 << 20);
     let home = disk.path().join("home");
     assert_eq!(at(&stage, &home, &["run", flow]).code, 0);
     // The supervisor stays for a moment, and has files open there.
@@ -69,7 +69,7 @@ fn a_home_that_is_read_only_is_told_and_left_as_it_was() {
 fn a_home_that_is_full_is_told() {
     let stage = Stage::new();
     let flow = stage.flow("hello", HELLO);
-    let Some(disk) = stage.small_disk("disk", 4 << 20) else { return };
+    let disk = stage.small_disk("disk", 4 << 20);
     fill(&disk);
     let home = disk.path().join("home");
     let ended = at(&stage, &home, &["run", flow.to_str().expect("plain")]);
@@ -82,7 +82,7 @@ fn a_home_that_is_full_is_told() {
 fn a_disk_that_fills_up_while_a_run_moves_delays_it_and_loses_nothing() {
     let stage = Stage::new();
     let flow = waiting(&stage, "slow");
-    let Some(disk) = stage.small_disk("home", 8 << 20) else { return };
+    let disk = stage.small_disk("home", 8 << 20);
     let server = stage.serve();
     let run = server.door().begin(&flow, &json!({})).expect("begun");
     wait_for(&stage, "slow.began");

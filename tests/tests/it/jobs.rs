@@ -244,7 +244,7 @@ fn an_output_that_is_no_text_fails_the_job_that_made_it() {
 #[test]
 fn a_job_that_fills_its_disk_fails_and_nothing_else_does() {
     let stage = Stage::new();
-    let Some(small) = stage.small_disk("disk", MIB) else { return };
+    let small = stage.small_disk("disk", MIB);
     let script = format!("head -c 8M /dev/zero >{}/file", small.path().display());
     let run = stage.run(&one_job(&stage, "", &script), &[]);
     assert_eq!(state(&run), ("failed", "failed"), "{run:#}");

@@ -365,3 +365,78 @@ fn a_question_says_what_each_answer_does_and_an_approval_tries_again() {
     assert_eq!(diagnoses(&run["tasks"][0]).last().map(|found| found.2.as_str()), Some("cured"));
     stage.verify();
 }
+
+#[test]
+fn what_a_project_knows_holds_for_all_its_jobs_but_a_job_knows_better() {
+    let stage = Stage::new();
+    stage.write(
+        "project.yaml",
+        "name: tap
+recover:
+  - match: { log: lock of (?P<what>\\w+) stays }
+    diagnosis: An earlier run left its lock.
+    jobs:
+      unlock: { uses: command, with: { script: 'touch DIR/{{ remedy.captures.what }}' } }
+    then: retry
+"
+        .replace("DIR", &stage.path().display().to_string()),
+    );
+    let flow = flow(
+        &stage,
+        "project",
+        "jobs:
+  a: { uses: command, with: { script: '[ -e DIR/load ] || { echo lock of load stays; exit 17; }' } }
+  b:
+    uses: command
+    with: { script: '[ -e DIR/dump ] || { echo lock of dump stays; exit 17; }' }
+    recover: [{ match: { log: stays }, diagnosis: It may., then: continue }]
+",
+    );
+    let run = stage.run(&flow, &[]);
+    assert_eq!(states(&run), "a succeeded, a/recover.1/unlock succeeded, b succeeded", "{run:#}");
+    let of = |at: usize| diagnoses(&run["tasks"][at]).pop().expect("it was diagnosed");
+    assert_eq!((of(0).1.as_str(), of(0).2.as_str()), ("retry", "cured"), "{run:#}");
+    assert_eq!(of(2).1, "continue", "{run:#}");
+    assert_eq!((stage.read("dump"), stage.path().join("load").exists()), (String::new(), true));
+    stage.verify();
+}
+
+#[test]
+fn an_approval_takes_the_values_of_its_form_and_refuses_others() {
+    let stage = Stage::new();
+    let flow = flow(
+        &stage,
+        "form",
+        "jobs:
+  gate:
+    uses: approve
+    with:
+      message: How much?
+      form:
+        size: { type: integer, min: 1, max: 9 }
+        why: { type: string, default: none }
+  after:
+    needs: [gate]
+    uses: command
+    with: { script: 'echo {{ jobs.gate.outputs.size }} {{ jobs.gate.outputs.why }} >DIR/answer' }
+",
+    );
+    assert_eq!(stage.weir(&["run", flow.to_str().expect("plain")]).code, 4);
+    for (values, told) in [
+        (&[] as &[&str], "size"),
+        (&["-v", "size=10"], "size"),
+        (&["-v", "size=much"], "size"),
+        (&["-v", "size=3", "-v", "sise=3"], "sise"),
+    ] {
+        let refused = stage.weir(&[&["approve", "1", "gate"], values].concat());
+        assert_eq!(refused.code, 2, "{values:?}: {}{}", refused.out, refused.err);
+        assert!(refused.err.contains(told), "{values:?}: {}", refused.err);
+        asks(&stage, 1);
+    }
+    let approved =
+        stage.weir(&["approve", "1", "gate", "-v", "size=3", "--value", "why=it's \"so\""]);
+    assert_eq!(approved.code, 0, "{}{}", approved.out, approved.err);
+    assert_eq!(stage.read("answer"), "3 it's \"so\"\n");
+    assert_eq!(stage.show(1)["tasks"][0]["outputs"]["size"], 3);
+    stage.verify();
+}

@@ -215,3 +215,41 @@ fn a_value_that_is_too_short_to_be_masked_is_refused() {
     assert_eq!(stage.weir(&["secret", "list"]).out, "");
     assert_eq!(stage.weir_reads(&["secret", "set", "pin"], "abcd").code, 0);
 }
+
+#[test]
+fn the_key_of_the_secrets_is_in_the_environment_of_no_job() {
+    let stage = Stage::new();
+    let key = "6b".repeat(32);
+    let dir = stage.path().display();
+    let flow = stage.flow(
+        "look",
+        &format!(
+            "jobs:
+  a:
+    uses: command
+    env: {{ WORD: \"{{{{ secret('word') }}}}\" }}
+    with:
+      script: |
+        env >{dir}/env
+        for pid in $$ $PPID; do tr '\\0' '\\n' </proc/$pid/environ >{dir}/environ.$(cat /proc/$pid/comm); done
+        [ -n \"$WORD\" ]
+"
+        ),
+    );
+    let with_key = |args: &[&str], input: Option<&str>| {
+        let mut command = stage.command(args);
+        command.env("WEIR_SECRET_KEY", &key);
+        weir_tests::Ended::of(command, input)
+    };
+    assert_eq!(with_key(&["secret", "set", "word"], Some("long enough")).code, 0);
+    let ended = with_key(&["run", flow.to_str().expect("plain")], None);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(stage.read("env").contains("WEIR_RUN="), "{}", stage.read("env"));
+    let seen = files(stage.path()).into_iter().filter(|path| {
+        let text = String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+        text.contains("WEIR_SECRET_KEY") || text.contains(&key)
+    });
+    assert_eq!(seen.collect::<Vec<_>>(), Vec::<PathBuf>::new());
+    // It was the key, and not one of the home's own.
+    assert_ne!(stage.weir(&["run", flow.to_str().expect("plain")]).code, 0);
+}

@@ -676,3 +676,49 @@ mod limits {
         assert_eq!(lab.run_state(run), "succeeded");
     }
 }
+
+/// A parent whose job `a` waits for a child; what the child comes to, and why.
+fn child_of(parent: &str, child: &str) -> (Lab, RunId, RunId) {
+    let mut lab = Lab::new(4);
+    let parent = lab.load(parent, "");
+    let child = lab.load(child, "");
+    let run = lab.begin(&parent);
+    lab.did();
+    let id = lab.id(run, "a");
+    let child = lab.begin_as(Begin { parent: Some(id), ..Begin::flow(child, "its parent") });
+    (lab, run, child)
+}
+
+#[test]
+fn a_child_that_needs_what_its_parent_holds_is_found() {
+    let of_run = "name: parent\nlocks: [thing]\njobs: { a: { uses: flow, with: { flow: child } } }";
+    let of_task =
+        "name: parent\njobs: { a: { uses: flow, with: { flow: child }, locks: [thing] } }";
+    let why = "run 2 needs the lock `thing`, which run 1 holds until `a` has ended, and that waits for run 2: neither \
+               could ever go on";
+    for parent in [of_run, of_task] {
+        // The child as a whole ...
+        let (mut lab, run, child) =
+            child_of(parent, "name: child\nlocks: [thing]\njobs: { x: { uses: work } }");
+        assert_eq!(lab.run_state(child), "cancelled");
+        assert_eq!(lab.mirror.kept[&child].run.reason.as_deref(), Some(why));
+        lab.fails(run, "a");
+        assert_eq!(lab.run_state(run), "failed");
+        // ... or a job of it.
+        let (mut lab, run, child) =
+            child_of(parent, "name: child\njobs: { x: { uses: work, locks: [thing] } }");
+        assert_eq!(lab.did(), Vec::<String>::new(), "nothing is launched");
+        assert_eq!(lab.run_state(child), "failed");
+        let x = AttemptId { run: child, task: TaskIx(0), number: 1 };
+        let row = lab.mirror.attempt(x).expect("its end is kept");
+        assert_eq!(row.message.as_deref(), Some(why));
+        lab.fails(run, "a");
+    }
+    // What another job of the parent holds will be free.
+    let parent = "name: parent\njobs: { a: { uses: flow, with: { flow: child } }, b: { uses: work, locks: [thing] } }";
+    let (mut lab, run, child) =
+        child_of(parent, "name: child\njobs: { x: { uses: work, locks: [thing] } }");
+    assert_eq!(lab.run_state(child), "running");
+    lab.done(run, "b");
+    assert_eq!(lab.did(), ["launch 2:x.1"]);
+}

@@ -2,7 +2,7 @@
 //! large. Nothing is looked at while nothing runs.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Seek as _, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -14,6 +14,7 @@ use weir_core::time::Timestamp;
 use super::folder::{self, INDEX, LOG};
 use super::jobs::{Node, Stage};
 use super::sys;
+use crate::logs::dropped;
 
 /// How often logs are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -21,6 +22,12 @@ const PERIOD: Duration = Duration::from_secs(1);
 const SHORT_PERIOD: Duration = Duration::from_millis(50);
 /// Holes begin and end at multiples of this, which all file systems can do.
 const BLOCK: u64 = 64 * 1024;
+/// As [`BLOCK`], where a log may not grow to several of those.
+const SMALL_BLOCK: u64 = 4 * 1024;
+/// A log has room for its two ends at least.
+const LEAST: u64 = 4 * SMALL_BLOCK;
+/// More than the word about what was dropped takes.
+const WORD: u64 = 64;
 /// Set in the first number of a record that tells of a hole: where it begins and where it ends.
 pub(crate) const HOLE: u64 = 1 << 63;
 /// The bytes of a record: an offset and a time in milliseconds, both little-endian.
@@ -38,8 +45,16 @@ pub(super) struct LogState {
 
 impl LogState {
     pub(super) fn new(limit: u64) -> Self {
-        // A log must have room for its two ends.
-        Self { limit: limit.max(4 * BLOCK), size: None, hole_end: 0 }
+        Self { limit: limit.max(LEAST), size: None, hole_end: 0 }
+    }
+
+    fn block(&self) -> u64 {
+        if self.limit < 8 * BLOCK { SMALL_BLOCK } else { BLOCK }
+    }
+
+    /// How much of its beginning stays.
+    fn kept_begin(&self) -> u64 {
+        (self.limit / 4).next_multiple_of(self.block())
     }
 }
 
@@ -140,17 +155,38 @@ pub(super) fn last_look(folder: &Path, mut log: LogState) {
     if log.size.is_some_and(|known| known != size) {
         let _no_room = record(folder, size, folder::now().millis() as u64);
     }
-    let _too_large = bound(folder, &mut log, size);
+    if let Err(error) = bound(folder, &mut log, size)
+        && error.kind() == io::ErrorKind::Unsupported
+    {
+        let _too_large = write_anew(folder, &log, size);
+    }
+}
+
+/// Where the middle of a file can't be dropped: the log is written anew without it. Nobody writes to it any more.
+fn write_anew(folder: &Path, log: &LogState, size: u64) -> io::Result<()> {
+    let begin = log.kept_begin();
+    let mut from = File::open(folder.join(LOG))?;
+    let end = log.limit - begin - WORD;
+    let aside = folder.join("log.anew");
+    let mut to =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    io::copy(&mut (&mut from).take(begin), &mut to)?;
+    to.write_all(dropped(size - begin - end).as_bytes())?;
+    from.seek(io::SeekFrom::Start(size - end))?;
+    io::copy(&mut from.take(end), &mut to)?;
+    fs::rename(&aside, folder.join(LOG))?;
+    // It tells of places in the log as it was.
+    fs::remove_file(folder.join(INDEX))
 }
 
 /// Drops the middle of a log that is too large: the first quarter of what it may hold stays, and the last three.
 fn bound(folder: &Path, log: &mut LogState, size: u64) -> io::Result<()> {
-    let begin = (log.limit / 4).next_multiple_of(BLOCK);
+    let begin = log.kept_begin();
     let kept = begin + size.saturating_sub(begin.max(log.hole_end));
     if kept <= log.limit {
         return Ok(());
     }
-    let end = (size - (log.limit - begin)) / BLOCK * BLOCK;
+    let end = (size - (log.limit - begin)).next_multiple_of(log.block());
     if end <= begin.max(log.hole_end) {
         return Ok(());
     }

@@ -128,7 +128,8 @@ pub(super) fn limits() -> Schema {
         .optional("file-size", Schema::size().describe("The largest file it may write."))
         .optional(
             "log-size",
-            Schema::size().describe("The log's size beyond which its middle is dropped."),
+            Schema::size()
+                .describe("The log's size beyond which its middle is dropped, at least 16 KiB."),
         )
         .describe("Bounds on what an attempt may use.")
 }
