@@ -318,6 +318,12 @@ fn a_hundred_thousand_jobs_are_checked_in_two_seconds() {
     }
 }
 
+#[test]
+fn a_job_is_small_enough_to_have_a_hundred_thousand() {
+    let bytes = size_of::<flow::Job>();
+    assert!(bytes <= 360, "{bytes} bytes: box what few jobs have, share what they inherit");
+}
+
 #[expect(clippy::print_stdout, reason = "a figure for whoever runs the test")]
 fn println_of(text: &str) {
     println!("{text}");
