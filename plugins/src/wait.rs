@@ -1,4 +1,4 @@
-//! `wait`: holds a flow until something is so: a time has come, a port answers, a page, a name, a file.
+//! `wait`: holds a flow until something is so: a time has come, a port answers, a page, a name, a file, a database.
 //!
 //! Looking happens in [`look`]; this module decides how often and how long. When it began stands in the handle, so
 //! that a restart of the engine does not begin the wait anew.
@@ -6,6 +6,8 @@
 mod dns;
 mod http;
 mod look;
+mod sql;
+mod tls;
 
 use std::time::Duration;
 
@@ -34,7 +36,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const NAP: Duration = Duration::from_mins(1);
 
 /// The conditions, of which a job has one.
-const CONDITIONS: [&str; 6] = ["for", "until", "tcp", "http", "dns", "file"];
+const CONDITIONS: [&str; 7] = ["for", "until", "tcp", "http", "dns", "file", "sql"];
 
 /// The job type `wait`.
 #[derive(Default)]
@@ -51,6 +53,7 @@ struct Settings {
     http: Option<http::Settings>,
     dns: Option<dns::Settings>,
     file: Option<look::File>,
+    sql: Option<sql::Settings>,
     within: Option<Span>,
     every: Option<Span>,
 }
@@ -86,6 +89,7 @@ impl Settings {
             self.http.take().map(|page| Ok(Condition::Look(Look::Http(page.request()?)))),
             self.dns.take().map(|name| Ok(Condition::Look(Look::Dns(name.query()?)))),
             self.file.take().map(|file| Ok(Condition::Look(Look::File(file.compiled()?)))),
+            self.sql.take().map(|sql| Ok(Condition::Look(Look::Sql(sql.question()?)))),
         ];
         let mut found = found.into_iter().flatten();
         match (found.next(), found.next()) {
@@ -118,7 +122,7 @@ impl JobType for Wait {
     }
 
     fn about(&self) -> &'static str {
-        "Waits for a time, a port, a page, a name or a file."
+        "Waits for a time, a port, a page, a name, a file or an answer of a database."
     }
 
     fn schema(&self) -> Schema {
@@ -137,7 +141,7 @@ impl JobType for Wait {
             [] => faults.push(settings::fault(
                 "",
                 "nothing to wait for",
-                "give it one of `for`, `until`, `tcp`, `http`, `dns`, `file`",
+                "give it one of `for`, `until`, `tcp`, `http`, `dns`, `file`, `sql`",
             )),
             [_] => {}
             [first, second, ..] => faults.push(settings::fault(
@@ -166,8 +170,13 @@ impl JobType for Wait {
             faults.push(settings::fault(
                 "/http/url",
                 why,
-                "write `http://host:port/path`; for anything else use `curl` in a `command` with `retry`",
+                "write `https://host:port/path`; for anything else use `curl` in a `command` with `retry`",
             ));
+        }
+        if let Some(database) = settings::fixed(with, "/sql/database")
+            && let Err(why) = sql::check_database(database)
+        {
+            faults.push(settings::fault("/sql/database", why, "write `sqlite:FILE`"));
         }
         if let Some(name) = settings::fixed(with, "/dns/name")
             && let Err(why) = dns::check_name(name)
@@ -324,9 +333,18 @@ fn schema() -> Schema {
                 .describe("Headers to send.")
                 .example(json!({ "Authorization": "Bearer {{ secret('token') }}" })),
         )
+        .optional(
+            "ca",
+            Schema::text()
+                .describe(
+                    "For `https`: a file of certificates (PEM), from the working folder, of which one must stand for \
+                     the page. Those that this machine believes if not said.",
+                )
+                .example("ca.pem"),
+        )
         .describe(
             "Waits until a GET of a page answers as it should. Redirects are not followed, proxies not used. The \
-             output `status` is the page's status. Plain `http` only.",
+             output `status` is the page's status.",
         );
     let name = Schema::object()
         .required("name", Schema::text().describe("The name.").example("ns1.example.org"))
@@ -368,6 +386,23 @@ fn schema() -> Schema {
         .describe(
             "Waits for a file or folder on this machine. The output `size` is its size in bytes.",
         );
+    let sql = Schema::object()
+        .required(
+            "database",
+            Schema::text()
+                .describe("The file of an SQLite database, from the working folder.")
+                .example("sqlite:/srv/load/state.db"),
+        )
+        .required(
+            "query",
+            Schema::text()
+                .describe("One statement that only reads.")
+                .example("SELECT count(*) = 3 FROM loaded WHERE day = date('now')"),
+        )
+        .describe(
+            "Waits until a query answers: until the first value of its first row is neither null, 0, false nor empty. \
+             The output `value` is that value.",
+        );
     Schema::object()
         .optional("for", span("Waits so long, counted from the start of the attempt."))
         .optional(
@@ -386,6 +421,7 @@ fn schema() -> Schema {
         .optional("http", page)
         .optional("dns", name)
         .optional("file", file)
+        .optional("sql", sql)
         .optional(
             "within",
             span("Gives up after so long, as class `timeout`. Without it the job's `timeout` decides."),

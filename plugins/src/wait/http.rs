@@ -1,14 +1,16 @@
-//! A GET over plain HTTP/1.1 (RFC 9112), as much of it as a look at a page needs.
+//! A GET over HTTP/1.1 (RFC 9112), plain or in TLS, as much of it as a look at a page needs.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use serde::Deserialize;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::look::{LIMIT, Seen, check_address, find, plain};
+use super::tls;
 use crate::settings::{OneOrMany, Whole};
 
 /// The longest head of an answer, in bytes.
@@ -23,11 +25,15 @@ pub(super) struct Settings {
     body_matches: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    ca: Option<PathBuf>,
 }
 
 impl Settings {
     pub(super) fn request(self) -> Result<Request, String> {
         let url = Url::parse(&self.url)?;
+        if self.ca.is_some() && url.scheme == Scheme::Http {
+            return Err("`ca` is for a page of `https://`".to_owned());
+        }
         let body = self.body_matches.map(|pattern| Regex::new(&pattern)).transpose();
         let body = body.map_err(|error| format!("`http.body-matches`: {error}"))?;
         for (name, value) in &self.headers {
@@ -39,7 +45,7 @@ impl Settings {
         }
         let status =
             self.status.map(|codes| codes.into_vec().into_iter().map(|code| code.0).collect());
-        Ok(Request { url, status, body, headers: self.headers })
+        Ok(Request { url, status, body, headers: self.headers, ca: self.ca })
     }
 }
 
@@ -48,8 +54,15 @@ pub(super) fn check_url(url: &str) -> Result<(), String> {
     Url::parse(url).map(|_| ())
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+}
+
 /// The parts of a URL that a request needs.
 struct Url {
+    scheme: Scheme,
     /// As the `Host` header says it.
     authority: String,
     /// `host:port`.
@@ -61,12 +74,16 @@ struct Url {
 impl Url {
     fn parse(url: &str) -> Result<Self, String> {
         let url = url.trim();
-        let rest = match url.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
-            Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
-                return Err("`wait` can't speak https yet".to_owned());
+        let (scheme, rest) = match url.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
+            _ => {
+                return Err("this is no URL that begins with `http://` or `https://`".to_owned());
             }
-            _ => return Err("this is no URL that begins with `http://`".to_owned()),
+        };
+        let port = match scheme {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
         };
         let rest = rest.split('#').next().unwrap_or_default();
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -75,13 +92,19 @@ impl Url {
             return Err("a URL must not hold a user: use `headers`".to_owned());
         }
         let has_port = authority.rfind(':') > authority.rfind(']');
-        let address = if has_port { authority.to_owned() } else { format!("{authority}:80") };
+        let address = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
         check_address(&address)?;
         if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("blanks and other letters must be written as `%20` in a URL".to_owned());
         }
         let slash = if target.starts_with('/') { "" } else { "/" };
-        Ok(Self { authority: authority.to_owned(), address, target: format!("{slash}{target}") })
+        let target = format!("{slash}{target}");
+        Ok(Self { scheme, authority: authority.to_owned(), address, target })
+    }
+
+    /// The name or address without its port.
+    fn host(&self) -> &str {
+        self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host)
     }
 }
 
@@ -91,18 +114,24 @@ pub(super) struct Request {
     status: Option<Vec<i64>>,
     body: Option<Regex>,
     headers: BTreeMap<String, String>,
+    ca: Option<PathBuf>,
 }
 
 impl Request {
     /// Where the page is, without its query, which may hold what nobody should read.
     pub(super) fn url(&self) -> String {
         let path = self.url.target.split('?').next().unwrap_or_default();
-        format!("http://{}{path}", self.url.authority)
+        let scheme = match self.url.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        format!("{scheme}://{}{path}", self.url.authority)
     }
 
-    pub(super) async fn look(&self) -> Seen {
+    /// Looks once; `folder` is where a relative `ca` is.
+    pub(super) async fn look(&self, folder: &Path) -> Seen {
         let url = self.url();
-        let (status, body) = match self.get().await {
+        let (status, body) = match self.get(folder).await {
             Ok(answer) => answer,
             Err(error) => return Seen::NotYet(format!("{url}: {}", plain(&error))),
         };
@@ -128,8 +157,21 @@ impl Request {
         Seen::Holds { seen: format!("{url} answers {status}"), outputs }
     }
 
-    async fn get(&self) -> io::Result<(u16, Vec<u8>)> {
-        let mut line = TcpStream::connect(self.url.address.as_str()).await?;
+    async fn get(&self, folder: &Path) -> io::Result<(u16, Vec<u8>)> {
+        let line = TcpStream::connect(self.url.address.as_str()).await?;
+        match self.url.scheme {
+            Scheme::Http => self.get_over(line).await,
+            Scheme::Https => {
+                let ca = self.ca.as_ref().map(|file| folder.join(file));
+                self.get_over(tls::over(line, self.url.host(), ca.as_deref()).await?).await
+            }
+        }
+    }
+
+    async fn get_over(
+        &self,
+        mut line: impl AsyncRead + AsyncWrite + Unpin,
+    ) -> io::Result<(u16, Vec<u8>)> {
         let said = |name: &str| self.headers.keys().any(|said| said.eq_ignore_ascii_case(name));
         let own =
             [("Host", self.url.authority.as_str()), ("User-Agent", "weir"), ("Accept", "*/*")]
@@ -146,7 +188,7 @@ impl Request {
 }
 
 /// Reads the status and the first [`LIMIT`] bytes of the body.
-async fn read_answer(line: &mut TcpStream) -> io::Result<(u16, Vec<u8>)> {
+async fn read_answer(line: &mut (impl AsyncRead + Unpin)) -> io::Result<(u16, Vec<u8>)> {
     let mut bytes = Vec::new();
     loop {
         let end = loop {
@@ -176,7 +218,7 @@ async fn read_answer(line: &mut TcpStream) -> io::Result<(u16, Vec<u8>)> {
 }
 
 async fn read_body(
-    line: &mut TcpStream,
+    line: &mut (impl AsyncRead + Unpin),
     mut bytes: Vec<u8>,
     head: &str,
     status: u16,
@@ -196,8 +238,12 @@ async fn read_body(
     let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
     let wanted = length.filter(|_| !chunked).map_or(room, |length| length.min(room));
     while bytes.len() < wanted && !(chunked && bytes.ends_with(b"0\r\n\r\n")) {
-        if line.read_buf(&mut bytes).await? == 0 {
-            break;
+        match line.read_buf(&mut bytes).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            // A body that tells no length ends where the line does: many servers just hang up on TLS.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && length.is_none() => break,
+            Err(error) => return Err(error),
         }
     }
     let mut body = if chunked { unchunk(&bytes) } else { bytes };
@@ -236,8 +282,9 @@ mod tests {
             ("http://a", Ok(("a", "a:80", "/"))),
             ("HTTP://a:81?q=1#x", Ok(("a:81", "a:81", "/?q=1"))),
             ("http://[::1]/p", Ok(("[::1]", "[::1]:80", "/p"))),
-            ("https://a/", Err("`wait` can't speak https yet")),
-            ("a.b/c", Err("this is no URL that begins with `http://`")),
+            ("https://a/", Ok(("a", "a:443", "/"))),
+            ("https://a:8443/", Ok(("a:8443", "a:8443", "/"))),
+            ("a.b/c", Err("this is no URL that begins with `http://` or `https://`")),
             ("http://u:p@a/", Err("a URL must not hold a user: use `headers`")),
             ("http://:80/", Err("`:80` is no `host:port`")),
             ("http://a/b c", Err("blanks and other letters must be written as `%20` in a URL")),

@@ -12,7 +12,7 @@ use weir_core::job_type::AttemptContext;
 use weir_core::outcome::Outputs;
 use weir_core::time::{Timestamp, format_span};
 
-use super::{dns, http};
+use super::{dns, http, sql};
 use crate::settings::{Flag, Span};
 
 /// How long one look may take.
@@ -31,6 +31,8 @@ pub(super) enum Look {
     Dns(dns::Query),
     /// A file.
     File(CompiledFile),
+    /// A database.
+    Sql(sql::Question),
 }
 
 /// What a look shows.
@@ -54,6 +56,7 @@ impl Look {
             Self::Http(request) => format!("for {}", request.url()),
             Self::Dns(query) => format!("for {}", query.in_words()),
             Self::File(file) => format!("for {}", file.in_words()),
+            Self::Sql(question) => format!("for {}", question.in_words()),
         }
     }
 
@@ -71,9 +74,10 @@ impl Look {
                     },
                     Err(error) => Seen::NotYet(format!("{address}: {}", plain(&error))),
                 }),
-                Self::Http(request) => Ok(request.look().await),
+                Self::Http(request) => Ok(request.look(&cx.working_dir).await),
                 Self::Dns(query) => query.look().await,
                 Self::File(file) => file.look(&cx.working_dir, cx.clock.now()).await,
+                Self::Sql(question) => question.look(&cx.working_dir).await,
             }
         };
         tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| {

@@ -54,7 +54,7 @@ async fn times_files_and_mistakes() {
         json!({ "tcp": "host" }),
         json!({ "tcp": "host:70000" }),
         json!({ "tcp": "fe80::1:80" }),
-        json!({ "http": { "url": "https://example.org/" } }),
+        json!({ "http": { "url": "http://example.org/", "ca": "ca.pem" } }),
         json!({ "http": { "url": "example.org" } }),
         json!({ "http": { "url": "http://a/", "body-matches": "(" } }),
         json!({ "http": { "url": "http://a/", "headers": { "A": "b\r\nC: d" } } }),
@@ -63,6 +63,8 @@ async fn times_files_and_mistakes() {
         json!({ "dns": { "name": "a", "type": "ANY" } }),
         json!({ "tcp": "a:1", "every": "0" }),
         json!({ "sql": { "query": "select 1" } }),
+        json!({ "sql": { "database": "postgres://a/b", "query": "select 1" } }),
+        json!({ "sql": { "database": "gone.db", "query": "select 1" }, "within": "1s" }),
     ])
     .await;
     insta::assert_snapshot!("wait", table);
@@ -256,4 +258,120 @@ async fn a_plan_says_what_is_waited_for() {
     let with = json!({ "http": { "url": "http://a:81/x?secret=1" }, "within": "5m" });
     let plan = Wait::default().plan(&with, &cx).await.expect("it can be told");
     assert_eq!(plan.steps, ["wait for http://a:81/x, at most 5m"]);
+}
+
+#[tokio::test]
+async fn an_answer_of_a_database_is_waited_for() {
+    let stage = Stage::new();
+    let path = stage.cx.working_dir.join("state.db");
+    let database = rusqlite::Connection::open(&path).expect("it is made");
+    database.pragma_update(None, "journal_mode", "wal").expect("it is ours");
+    let mut steps = vec![
+        "CREATE TABLE loaded (day TEXT, parts INTEGER)",
+        "INSERT INTO loaded VALUES ('monday', 0)",
+        "UPDATE loaded SET parts = NULL",
+        "UPDATE loaded SET parts = 3",
+    ]
+    .into_iter();
+    stage.clock.after_sleep(move |_| {
+        if let Some(step) = steps.next() {
+            database.execute_batch(step).expect("it is ours");
+        }
+    });
+    let ask = |query: &str| json!({ "sql": { "database": "sqlite:state.db", "query": query }, "within": "1m" });
+    let told =
+        stage.play(&Wait::default(), &ask("SELECT parts FROM loaded WHERE day = 'monday'")).await;
+    assert_eq!(told, r#"done {"value":3}"#);
+    insta::assert_snapshot!(stage.log.text(), @"
+    waits for sql state.db
+    state.db: no such table: loaded
+    state.db answers nothing
+    state.db answers 0
+    state.db answers nothing
+    state.db answers 3
+    ");
+    for (query, why) in [
+        ("DELETE FROM loaded", "it would change something, and may only read"),
+        ("SELECT 1; SELECT 2", "it must be one statement"),
+    ] {
+        let stage_of = Wait::default().start(&ask(query), &stage.cx).await.expect("it starts");
+        let told = stage.follow(&Wait::default(), &stage_of, &ask(query)).await;
+        assert!(told.contains(why), "{told}");
+    }
+    let kept = rusqlite::Connection::open(&path).expect("it is there");
+    let count: i64 =
+        kept.query_row("SELECT count(*) FROM loaded", [], |row| row.get(0)).expect("read");
+    assert_eq!(count, 1, "nothing was deleted");
+}
+
+/// Answers over TLS, with a certificate for `localhost` that an authority of its own stands for; the file of that.
+async fn serve_tls(folder: &std::path::Path, answers: usize) -> u16 {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let key = KeyPair::generate().expect("a key");
+    let mut authority = CertificateParams::new(Vec::new()).expect("no names");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = authority.self_signed(&key).expect("signed");
+    fs::write(folder.join("ca.pem"), certificate.pem()).expect("the folder is ours");
+    let issuer = Issuer::new(authority, key);
+    let own = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    let certificate = params.signed_by(&own, &issuer).expect("signed");
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("known versions")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            rustls::pki_types::PrivatePkcs8KeyDer::from(own.serialize_der()).into(),
+        )
+        .expect("they fit");
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let port = listener.local_addr().expect("it is bound").port();
+    tokio::spawn(async move {
+        for _ in 0..answers {
+            let (line, _) = listener.accept().await.expect("somebody calls");
+            // Who does not believe us hangs up.
+            let Ok(mut line) = acceptor.accept(line).await else { continue };
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                line.read_buf(&mut request).await.expect("the caller writes");
+            }
+            line.write_all(b"HTTP/1.1 200 OK\r\n\r\nlive=3").await.expect("the caller listens");
+            // Hung up without a word, as many servers do.
+            drop(line);
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_page_of_https_is_believed_only_if_somebody_stands_for_it() {
+    let stage = Stage::new();
+    let port = serve_tls(&stage.cx.working_dir, 3).await;
+    let page = |host: &str, ca: Option<&str>| {
+        let mut http =
+            json!({ "url": format!("https://{host}:{port}/"), "body-matches": "live=(?<live>3)" });
+        if let Some(ca) = ca {
+            http["ca"] = ca.into();
+        }
+        json!({ "http": http, "within": "0" })
+    };
+    let told = stage.play(&Wait::default(), &page("localhost", Some("ca.pem"))).await;
+    assert_eq!(told, r#"done {"live":"3","status":200}"#);
+    for (host, ca, why) in [
+        // Nobody on this machine stands for it, and it is not for this name.
+        ("localhost", None, "certificate"),
+        ("127.0.0.1", Some("ca.pem"), "not valid for"),
+        ("localhost", Some("gone.pem"), "gone.pem"),
+    ] {
+        let told = {
+            let wait = Wait::default();
+            let with = page(host, ca);
+            let handle = wait.start(&with, &stage.cx).await.expect("it starts");
+            stage.follow(&wait, &handle, &with).await
+        };
+        assert!(told.starts_with("failed, timeout") && told.contains(why), "{host}: {told}");
+    }
 }
