@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use crate::mistake::Place;
 
-pub use job::{After, Job, Late, LateThen, Limits, OnLost, Output, PoolUse, Retry, Uses};
+pub use job::{After, Job, Late, LateThen, Limits, OnLost, Output, PoolUse, Retry, Rolling, Uses};
 pub(crate) use load::load_cure;
 pub use load::{load, load_project};
 pub use places::Places;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::flow::{After, LateThen, OnFailure, OnLost, Retry};
+use crate::flow::{After, LateThen, OnFailure, OnLost, Retry, Rolling};
 use crate::ids::{JobIx, ScopeIx};
 
 /// The rules by which a run of one flow version moves.
@@ -147,6 +147,8 @@ pub enum JobKind {
         parallel: u32,
         /// The first item that fails ends the others.
         fail_fast: bool,
+        /// Items in batches, one batch after the other.
+        rolling: Option<Rolling>,
     },
 }
 

@@ -3,6 +3,7 @@
 //! A run is a flat list of tasks with counters of what each still waits for; no step looks at more than what it
 //! touches. Rows are made from the records that a step leaves; [`Run::restore`] makes the run again from the rows.
 
+mod batch;
 mod count;
 mod event;
 mod fold;

@@ -209,6 +209,7 @@ impl Attempts {
             | CancelReason::RunTimeout
             | CancelReason::RunFailing
             | CancelReason::FailFast
+            | CancelReason::Rolling
             | CancelReason::Group
             | CancelReason::Late => (Outcome::Cancelled, None),
         };

@@ -409,6 +409,7 @@ fn waits_words(opened: &Opened, waits: Waits, last: Option<String>) -> String {
         }
         Waits::Group(group) => format!("its group `{}` has not begun", opened.path(group)),
         Waits::Items(each) => format!("as many items of `{}` run as may", opened.path(each)),
+        Waits::Pause(until) => format!("the next batch begins at {until}"),
         Waits::Part => "the part of the run before it has not ended".to_owned(),
         Waits::Decision => "its condition is being worked out".to_owned(),
         Waits::Paused => "the run is paused".to_owned(),

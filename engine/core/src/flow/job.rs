@@ -36,6 +36,8 @@ pub struct Job {
     pub parallel: Option<u32>,
     /// The first item that fails ends the others.
     pub fail_fast: bool,
+    /// Items in batches, one batch after the other.
+    pub rolling: Option<Rolling>,
     /// How often and when to try again.
     pub retry: Arc<Retry>,
     /// After which an attempt is ended.
@@ -70,6 +72,17 @@ pub struct Job {
     pub on_lost: OnLost,
     /// Failures known to its author, and what cures them.
     pub recover: Vec<Recover>,
+}
+
+/// Items in batches, one batch after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rolling {
+    /// How many items a batch has.
+    pub batch: u32,
+    /// The time between the end of a batch and the begin of the next.
+    pub pause: Option<Duration>,
+    /// After so many failed items nothing more starts.
+    pub max_failures: u32,
 }
 
 /// A job type with its settings: one piece of work.

@@ -1,6 +1,7 @@
 //! Tasks that hold others: groups, `foreach`, and a task whose remedy is at work.
 
 use super::Added;
+use super::batch::Batch;
 use super::event::{Command, RecordKind};
 use super::settle::Mover;
 use super::task::{CancelReason, Cause, NONE, Question, Task, TaskState};
@@ -121,13 +122,20 @@ impl Mover<'_> {
     /// A task that another one holds has ended.
     pub(super) fn inner_task_ended(&mut self, holder: u32, ix: u32) {
         self.run.tasks[holder as usize].held -= 1;
-        if let JobKind::Foreach { fail_fast, .. } = self.rules(holder).kind {
+        if let JobKind::Foreach { fail_fast, rolling, .. } = self.rules(holder).kind {
             let state = self.run.tasks[ix as usize].state;
             let did_fail =
                 matches!(state, TaskState::Failed | TaskState::TimedOut | TaskState::Lost);
             if fail_fast && did_fail && !self.rules(ix).allow_failure {
                 for other in self.run.children(holder) {
                     self.stop(other, CancelReason::FailFast);
+                }
+            } else if let Some(rolling) = rolling.filter(|_| did_fail)
+                && self.run.has_failed_items(holder, rolling.max_failures)
+            {
+                // What works goes on to its end.
+                for other in self.run.children(holder) {
+                    self.sweep_task(other, CancelReason::Rolling, false);
                 }
             }
             self.open_items(holder);
@@ -138,8 +146,8 @@ impl Mover<'_> {
     }
 
     /// Starts as many items as may run at once.
-    fn open_items(&mut self, ix: u32) {
-        let JobKind::Foreach { body, parallel, .. } = self.rules(ix).kind else { return };
+    pub(super) fn open_items(&mut self, ix: u32) {
+        let JobKind::Foreach { body, parallel, rolling, .. } = self.rules(ix).kind else { return };
         let stride = self.graph.scope(body).block;
         loop {
             let Task { state, next, holds, held, unopened, inner, .. } =
@@ -152,6 +160,13 @@ impl Mover<'_> {
             let is_full = parallel > 0 && held - unopened >= parallel;
             if state != TaskState::Running || next == holds || is_full {
                 return;
+            }
+            match rolling.map_or(Batch::Open, |rolling| self.run.batch_of(ix, next, rolling)) {
+                Batch::Open => {}
+                Batch::Waits => return,
+                Batch::Pauses(at) => {
+                    return self.out.commands.push(Command::Wake { task: TaskIx(ix), at });
+                }
             }
             self.settle(inner + next * stride);
             if is_still_waiting(&self.run.tasks[(inner + next * stride) as usize]) {

@@ -57,6 +57,9 @@ pub fn owed(run: &Run) -> Vec<Command> {
             | TaskState::Reused
             | TaskState::Disabled => {}
         }
+        if let Some(at) = run.pauses_until(task.0) {
+            commands.push(Command::Wake { task, at });
+        }
         if until != Timestamp::ZERO && state != TaskState::Retrying {
             commands.push(Command::Wake { task, at: until });
         }

@@ -227,6 +227,7 @@ impl Mover<'_> {
             | CancelReason::RunTimeout
             | CancelReason::RunFailing
             | CancelReason::FailFast
+            | CancelReason::Rolling
             | CancelReason::Group
             | CancelReason::Late => self.finish(ix, TaskState::Cancelled, reason.cause()),
         }
@@ -238,8 +239,9 @@ impl Mover<'_> {
             return Err(Ignored::AlreadyEnded);
         }
         let is_late = self.task_late(task.0);
+        let begins_batch = self.begin_batch(task.0);
         if at.until == Timestamp::ZERO || at.until > self.now {
-            return if is_late { Ok(()) } else { Err(Ignored::NotDue) };
+            return if is_late || begins_batch { Ok(()) } else { Err(Ignored::NotDue) };
         }
         match self.run.tasks[task.at()].state {
             TaskState::Retrying if self.run.paused && !is_late => return Err(Ignored::Paused),

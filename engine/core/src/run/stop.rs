@@ -85,7 +85,7 @@ impl Mover<'_> {
         }
     }
 
-    fn sweep_task(&mut self, ix: u32, reason: CancelReason, is_working_too: bool) {
+    pub(super) fn sweep_task(&mut self, ix: u32, reason: CancelReason, is_working_too: bool) {
         if self.is_made_for_failure(ix) {
             return;
         }

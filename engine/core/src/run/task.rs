@@ -286,10 +286,12 @@ pub enum CancelReason {
     Group,
     /// It was late, and the flow says to cancel then.
     Late,
+    /// As many items failed as may, and the job says `rolling`.
+    Rolling,
 }
 
 impl CancelReason {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Run,
         Self::Kill,
         Self::RunTimeout,
@@ -298,6 +300,7 @@ impl CancelReason {
         Self::FailFast,
         Self::Group,
         Self::Late,
+        Self::Rolling,
     ];
 
     fn code(self) -> u8 {
@@ -312,7 +315,7 @@ impl CancelReason {
     pub(super) fn weight(self) -> u8 {
         match self {
             Self::Timeout => 0,
-            Self::RunFailing | Self::FailFast | Self::Group | Self::Late => 1,
+            Self::RunFailing | Self::FailFast | Self::Group | Self::Late | Self::Rolling => 1,
             Self::RunTimeout => 2,
             Self::Run => 3,
             Self::Kill => 4,
@@ -328,7 +331,12 @@ impl CancelReason {
     pub(super) fn is_of_run(self) -> bool {
         match self {
             Self::Run | Self::Kill | Self::RunTimeout => true,
-            Self::Timeout | Self::RunFailing | Self::FailFast | Self::Group | Self::Late => false,
+            Self::Timeout
+            | Self::RunFailing
+            | Self::FailFast
+            | Self::Group
+            | Self::Late
+            | Self::Rolling => false,
         }
     }
 
@@ -343,6 +351,7 @@ impl CancelReason {
             Self::FailFast => Cause::FailFast,
             Self::Group => Cause::GroupEnded,
             Self::Late => Cause::Late,
+            Self::Rolling => Cause::Rolling,
         }
     }
 }
@@ -391,10 +400,12 @@ pub enum Cause {
     SkippedBefore,
     /// It is made for a failure of what it needs, and there was none.
     NeedDone,
+    /// As many other items failed as may.
+    Rolling,
 }
 
 impl Cause {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::None,
         Self::NeedFailed,
         Self::NeedSkipped,
@@ -415,6 +426,7 @@ impl Cause {
         Self::BadDefinition,
         Self::SkippedBefore,
         Self::NeedDone,
+        Self::Rolling,
     ];
 
     /// Its number in the store. Never changes.
@@ -449,6 +461,7 @@ impl Cause {
             Self::HookFailed => "the hook `on-start` failed",
             Self::BadDefinition => "its definition could not be worked out",
             Self::NeedDone => "what it needs did not fail",
+            Self::Rolling => "as many other items failed as `rolling` allows",
             Self::SkippedBefore => "it was skipped in the run that this one repeats",
         }
     }

@@ -1,6 +1,6 @@
 //! Why a task does not run: one reason, and what would free it.
 
-use super::task::{Question, TaskState};
+use super::task::{NONE, Question, TaskState};
 use super::{Run, Stage, TOP};
 use crate::ids::TaskIx;
 use crate::time::Timestamp;
@@ -21,6 +21,8 @@ pub enum Waits {
     Group(TaskIx),
     /// As many items of its `foreach` run as may.
     Items(TaskIx),
+    /// The next batch of its `foreach` begins then.
+    Pause(Timestamp),
     /// The part of the run before its own has not ended.
     Part,
     /// Its condition or its items are being worked out.
@@ -52,6 +54,12 @@ pub fn why(run: &Run, task: TaskIx) -> Option<Waits> {
             Some(Waits::Needs { count: at.open, first: TaskIx(first) })
         }
         TaskState::Waiting if at.parent >= TOP => Some(Waits::Part),
+        TaskState::Waiting
+            if at.item != NONE
+                && let Some(until) = run.pauses_until(at.parent) =>
+        {
+            Some(Waits::Pause(until))
+        }
         TaskState::Waiting
             if run.item(task).is_some()
                 && run.tasks[at.parent as usize].state == TaskState::Running =>

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_core::flow::{After, LateThen, OnFailure, OnLost};
+use weir_core::flow::{After, LateThen, OnFailure, OnLost, Rolling};
 use weir_core::graph::{
     Graph, JobKind, JobRules, LateRules, RemedyRules, Scope, ThenRules, Timing,
 };
@@ -185,8 +185,14 @@ impl Maker {
                 let body = self.scope(vec![body]);
                 let parallel = value(&job.attrs, "parallel").map_or(0, |n| n.parse().expect("n"));
                 let fail_fast = job.attrs.iter().any(|attr| attr == "fail-fast");
+                let rolling = value(&job.attrs, "batch").map(|batch| Rolling {
+                    batch: batch.parse().expect("a number"),
+                    pause: value(&job.attrs, "pause").map(span),
+                    max_failures: value(&job.attrs, "max-failures")
+                        .map_or(1, |count| count.parse().expect("a number")),
+                });
                 JobRules {
-                    kind: JobKind::Foreach { body, parallel, fail_fast },
+                    kind: JobKind::Foreach { body, parallel, fail_fast, rolling },
                     after: all.after,
                     allow_failure: all.allow_failure,
                     decide: all.decide,
@@ -358,6 +364,9 @@ fn is_of_node(attr: &str) -> bool {
         "decide",
         "parallel",
         "fail-fast",
+        "batch",
+        "pause",
+        "max-failures",
         "start-within",
         "finish-within",
         "cancel",
@@ -420,7 +429,8 @@ fn rules(attrs: &[String]) -> JobRules {
                     other => panic!("no on-lost `{other}`"),
                 }
             }
-            "parallel" | "fail-fast" | "start-within" | "finish-within" | "cancel" => {}
+            "parallel" | "fail-fast" | "batch" | "pause" | "max-failures" | "start-within"
+            | "finish-within" | "cancel" => {}
             other => panic!("no setting `{other}`"),
         }
     }

@@ -375,6 +375,9 @@ impl Player {
             }
             Some(Waits::Group(group)) => format!("waits for {} to begin", self.path(group)),
             Some(Waits::Items(each)) => format!("waits for other items of {}", self.path(each)),
+            Some(Waits::Pause(at)) => {
+                format!("waits {} for the next batch", format_span(at.since(self.now)))
+            }
             Some(Waits::Part) => "waits for the part of the run before it".to_owned(),
             Some(Waits::Decision) => "waits for a decision".to_owned(),
             Some(Waits::Paused) => "waits for the run to be resumed".to_owned(),

@@ -10,5 +10,6 @@ mod people;
 mod remedies;
 mod rerun;
 mod retries;
+mod rolling;
 mod time;
 mod waiting;

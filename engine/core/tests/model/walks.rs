@@ -79,7 +79,13 @@ impl Author {
                 }
                 1 | 2 => {
                     let items = self.chance.below(4);
-                    let limits = self.chance.of(&["", "parallel=1", "parallel=2 fail-fast"]);
+                    let limits = self.chance.of(&[
+                        "",
+                        "parallel=1",
+                        "parallel=2 fail-fast",
+                        "batch=1 pause=0",
+                        "batch=2 parallel=1 max-failures=2",
+                    ]);
                     let body = if kind == 1 && depth > 1 {
                         format!("{{{}}}", self.jobs(2, depth - 1))
                     } else {

@@ -129,3 +129,25 @@ fn a_rerun_goes_only_to_the_hosts_that_failed() {
     assert_eq!(lab.run_state(again), "succeeded");
     lab.verify();
 }
+
+#[test]
+fn hosts_go_in_batches_with_a_pause_that_outlasts_a_crash() {
+    let mut lab = lab();
+    let flow = lab.load(
+        "name: f\njobs:\n  a: { uses: on-hosts, rolling: { batch: 2, pause: 30s }, with: { hosts: role=data } }\n",
+        PROJECT,
+    );
+    let run = lab.begin(&flow);
+    assert_eq!(lab.states(run), "a=running a[0]=launching a[1]=launching a[2]=waiting");
+    lab.done(run, "a[0]");
+    lab.done(run, "a[1]");
+    lab.pass(20_000);
+    lab.crash();
+    lab.pass(9_000);
+    assert_eq!(lab.states(run), "a=running a[0]=succeeded a[1]=succeeded a[2]=waiting");
+    lab.pass(2_000);
+    assert_eq!(lab.states(run), "a=running a[0]=succeeded a[1]=succeeded a[2]=launching");
+    lab.done(run, "a[2]");
+    assert_eq!(lab.run_state(run), "succeeded");
+    lab.verify();
+}

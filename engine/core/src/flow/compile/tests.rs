@@ -156,8 +156,8 @@ fn groups_foreach_and_remedies_become_scopes() {
         SSH-01 by 3 Retry
         SSH-02 Ask
         NET-01 Retry
-      3 d [] Foreach { body: ScopeIx(4), parallel: 3, fail_fast: false }
-      4 e [3] Foreach { body: ScopeIx(5), parallel: 3, fail_fast: false }
+      3 d [] Foreach { body: ScopeIx(4), parallel: 3, fail_fast: false, rolling: None }
+      4 e [3] Foreach { body: ScopeIx(5), parallel: 3, fail_fast: false, rolling: None }
     scope 1 Group(JobIx(1)) block 2
       5 b/b1 [] Instant
         NET-01 Retry

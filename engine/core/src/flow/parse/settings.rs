@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Reader, one_or_many};
-use crate::flow::{Defaults, Late, LateThen, Limits, Retry, Text};
+use crate::flow::{Defaults, Late, LateThen, Limits, Retry, Rolling, Text};
 use crate::outcome::ErrorClass;
 use crate::size::parse_size;
 use crate::time::parse_span;
@@ -154,6 +154,15 @@ pub(super) fn limits_into(node: &Node, limits: &mut Limits) {
     put_some(processes, node.get("processes").and_then(whole));
     put_some(file_size, node.get("file-size").and_then(size));
     put_some(log_size, node.get("log-size").and_then(size));
+}
+
+/// Batches: one item each, and an end at the first failure, where nothing else is said.
+pub(super) fn rolling(node: &Node) -> Rolling {
+    Rolling {
+        batch: node.get("batch").and_then(whole).unwrap_or(1).max(1),
+        pause: node.get("pause").and_then(span),
+        max_failures: node.get("max-failures").and_then(whole).unwrap_or(1).max(1),
+    }
 }
 
 /// When something counts as late.

@@ -52,7 +52,7 @@ impl Reader<'_> {
             (Some(_), None) => {}
         }
         if node.entry("foreach").is_none() && !self.selects_hosts(node) {
-            for key in ["parallel", "fail-fast"] {
+            for key in ["parallel", "fail-fast", "rolling"] {
                 if let Some(entry) = node.entry(key) {
                     self.mistake(
                         entry.place,

@@ -14,6 +14,7 @@ pub(super) fn job() -> Schema {
         .optional("foreach", Schema::one_of([Schema::text().expression().not_empty(), Schema::list(Schema::anything())]).describe("An expression that yields a list: each item makes a task."))
         .optional("parallel", Schema::integer().minimum(1).maximum(100_000).describe("How many items at once."))
         .optional("fail-fast", Schema::boolean().default(false).describe("The first item that fails ends the others."))
+        .optional("rolling", rolling())
         .optional("retry", Schema::reference("retry"))
         .optional("timeout", Schema::span().describe("After which an attempt is ended."))
         .optional("grace", Schema::span().describe("The time between TERM and KILL."))
@@ -47,12 +48,36 @@ pub(super) fn job() -> Schema {
             "cwd": "write `working-dir:`",
             "user": "write `run-as:`",
             "hosts": "write it under `with:`",
+            "serial": "write `rolling: { batch: ... }`",
             "concurrency": "write `parallel:` for the items of a `foreach`, or `pools:`",
             "on-failure": "`on-failure` is a key of the whole flow; in a job write `allow-failure:` or `recover:`",
             "hooks": "`hooks` is a key of the whole flow",
             "params": "`params` is a key of the whole flow; for a child run write it under `with:`",
             "secrets": "write `{{ secret('name') }}` where the value is used",
         }))
+}
+
+fn rolling() -> Schema {
+    let count = || Schema::integer().minimum(1).maximum(100_000).default(1);
+    Schema::object()
+        .optional("batch", count().describe("How many items a batch has."))
+        .optional(
+            "pause",
+            Schema::span().describe("The time between the end of a batch and the next."),
+        )
+        .optional(
+            "max-failures",
+            count().describe("After so many failed items nothing more starts."),
+        )
+        .with(
+            "x-weir-hints",
+            json!({
+                "size": "write `batch:`",
+                "serial": "write `batch:`",
+                "delay": "write `pause:`",
+            }),
+        )
+        .describe("Items in batches, one batch after the other.")
 }
 
 pub(super) fn uses_parts(schema: Schema) -> Schema {
