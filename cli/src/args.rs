@@ -171,6 +171,20 @@ Exit codes: 0 something is known, 1 nothing is")]
     /// List the known failures, or show one
     #[command(after_help = "Examples:\n  weir catalogue\n  weir catalogue HDFS-02")]
     Catalogue(Catalogue),
+    /// The machines that flows act on: list, check, ask and import them
+    #[command(after_help = "\
+The hosts stand in `project.yaml`. SELECTOR is `all`, names (master1,master2) or labels (role=datanode,zone!=b).
+
+Examples:
+  weir hosts list role=datanode
+  weir hosts check                        # is each reached, machine by machine on the way?
+  weir hosts facts master1 --json
+  weir hosts config master1 /etc/hosts    # who changed it, in which run, and how
+  weir hosts import inventory.ini > hosts.yaml
+  weir hosts import ~/.ssh/config
+
+Exit codes: 0 done, 1 a host is not reached, 2 the call or the project is wrong")]
+    Hosts(Hosts),
     /// Keep values that must not be seen
     #[command(after_help = "\
 Examples:
@@ -479,6 +493,82 @@ pub(crate) struct Catalogue {
     pub(crate) id: Option<String>,
 }
 
+/// `weir hosts`
+#[derive(clap::Args, Debug)]
+pub(crate) struct Hosts {
+    #[command(subcommand)]
+    pub(crate) what: HostsCommand,
+}
+
+/// What can be done with hosts.
+#[derive(Subcommand, Debug)]
+pub(crate) enum HostsCommand {
+    /// List the hosts of a project: where they answer, through which others, their labels
+    List(ChosenHosts),
+    /// Go to each host, machine by machine on the way, and say where it ends
+    Check {
+        #[command(flatten)]
+        chosen: ChosenHosts,
+        /// Seconds that a machine may take to answer
+        #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        within: u64,
+    },
+    /// Ask a host what it is: system, cores, memory, disk, boot id, clock
+    Facts {
+        /// Its name
+        host: String,
+        /// The project's folder, or one below it
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+    },
+    /// List the files that flows have written on a host, or show how one was changed
+    Config(HostConfig),
+    /// Print `hosts` for a project.yaml, made from an Ansible inventory (INI or YAML) or an OpenSSH config
+    Import {
+        /// The inventory, or the config
+        file: PathBuf,
+        /// What it is [default: told by its content]
+        #[arg(long, value_enum)]
+        format: Option<InventoryFormat>,
+    },
+}
+
+/// Hosts of a project.
+#[derive(clap::Args, Debug)]
+pub(crate) struct ChosenHosts {
+    /// Which hosts [default: all]
+    pub(crate) selector: Option<String>,
+    /// The project's folder, or one below it
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+}
+
+/// `weir hosts config`
+#[derive(clap::Args, Debug)]
+pub(crate) struct HostConfig {
+    /// The host's name
+    pub(crate) host: String,
+    /// A file there: its changes are shown, too
+    pub(crate) path: Option<String>,
+    /// How many changes at most, the newest ones
+    #[arg(short = 'n', long, default_value_t = 50)]
+    pub(crate) limit: usize,
+    /// The project's folder, or one below it
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+}
+
+/// What hosts are imported from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InventoryFormat {
+    /// An Ansible inventory in INI
+    Ini,
+    /// An Ansible inventory in YAML
+    Yaml,
+    /// An OpenSSH client's config
+    SshConfig,
+}
+
 /// `weir secret`
 #[derive(clap::Args, Debug)]
 pub(crate) struct Secret {
@@ -534,7 +624,7 @@ pub(crate) struct Completions {
 }
 
 /// The commands by what they are for.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     ("Run", &["run", "rerun", "serve"]),
     ("Look before", &["check", "plan", "graph", "schema", "types"]),
     ("Look after", &["runs", "show", "logs", "events"]),
@@ -543,6 +633,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         &["cancel", "pause", "resume", "skip", "retry", "succeed", "fail", "approve", "reject"],
     ),
     ("Known failures", &["diagnose", "catalogue"]),
+    ("Hosts", &["hosts"]),
     ("Keeping house", &["secret", "verify", "backup", "restore", "doctor", "completions"]),
 ];
 

@@ -20,6 +20,7 @@ mod end;
 mod events;
 mod flow_file;
 mod graph;
+mod hosts;
 mod keep;
 mod lines;
 mod logs;
@@ -103,6 +104,7 @@ async fn carry_out(args: Args) -> Ended {
         Command::Reject(args) => by_hand::reject(&global, args).await,
         Command::Diagnose(args) => diagnose::diagnose(&global, args).await,
         Command::Catalogue(args) => catalogue::catalogue(&global, args).await,
+        Command::Hosts(args) => hosts::hosts(&global, args).await,
         Command::Secret(args) => secret::secret(&global, args).await,
         Command::Verify => keep::verify(&global).await,
         Command::Backup(args) => keep::backup(&global, args).await,

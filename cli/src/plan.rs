@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use weir_core::flow::Job;
 use weir_core::flow::compile::Compiled;
+use weir_core::flow::{Job, Uses, selector};
 use weir_core::graph::JobKind;
+use weir_core::hosts::{Route, facts, select};
 use weir_core::ids::{JobIx, ScopeIx};
 use weir_core::job_type::{Plan, PlanContext};
 use weir_core::params::{self as values, Values};
@@ -19,6 +20,7 @@ use crate::access;
 use crate::args::{self, Global};
 use crate::end::{End, Ended, wrong};
 use crate::flow_file;
+use crate::hosts::inventory::{Inventory, Keys};
 use crate::params;
 use crate::shipped;
 use crate::style::Style;
@@ -44,9 +46,12 @@ pub(crate) async fn plan(global: &Global, args: args::Plan) -> Ended {
     let loaded = flow_file::load(global, &library, &path)?;
     let params = resolved(&loaded.compiled, &given.values).map_err(|bad| wrong(bad.join("\n")))?;
     let cx = context(&loaded.compiled, params);
+    let home = access::home_path(global)?;
+    let inventory = Inventory::of(loaded.compiled.project.clone(), &loaded.folder, &home);
+    let keys = inventory.keys().await?;
     let mut steps = Vec::new();
     for (path, job) in jobs(&loaded.compiled) {
-        steps.push(step(&library, &loaded, &cx, path, job).await);
+        steps.push(step(&library, &loaded, &cx, &keys, path, job).await);
     }
     if global.json {
         say!(
@@ -142,7 +147,14 @@ fn add_scope(compiled: &Compiled, scope: ScopeIx, above: &str, all: &mut Vec<(St
     }
 }
 
-async fn step(library: &Library, loaded: &Loaded, cx: &Context, path: String, ix: JobIx) -> Step {
+async fn step(
+    library: &Library,
+    loaded: &Loaded,
+    cx: &Context,
+    keys: &Keys<'_>,
+    path: String,
+    ix: JobIx,
+) -> Step {
     let job = &loaded.compiled.jobs[ix.at()];
     let spread = loaded.compiled.spread(ix).map(|selector| selector.source);
     let words =
@@ -167,29 +179,96 @@ async fn step(library: &Library, loaded: &Loaded, cx: &Context, path: String, ix
         return step;
     };
     let Some(work) = known.work() else { return step };
-    let filled = template::settings(&uses.with, known.schema(), &uses.places, cx);
-    let (with, unknown) = match filled {
-        Ok(filled) => (filled.with, Vec::new()),
-        // As written: what the other jobs leave behind, and secrets, are known when it runs.
-        Err(errors) => (uses.with.clone(), errors.into_iter().map(|error| error.message).collect()),
-    };
-    let around = PlanContext {
-        path: step.path.clone(),
-        working_dir: loaded.folder.clone(),
-        env: Vec::new(),
-        host: None,
-    };
-    match work.plan(&with, &around).await {
-        Ok(plan) => step.plan = plan,
-        Err(failure) => step.plan.unknown.push(failure.message),
+    let mut unknown = Vec::new();
+    let places = if known.works_on_hosts() { places(uses, cx, keys) } else { vec![Place::here()] };
+    for Place { item, route } in places {
+        let item_cx = Context { item: item.clone().or_else(|| cx.item.clone()), ..cx.clone() };
+        let filled = template::settings(&uses.with, known.schema(), &uses.places, &item_cx);
+        let mut with = match filled {
+            Ok(filled) => filled.with,
+            // As written: what the other jobs leave behind, and secrets, are known when it runs.
+            Err(errors) => {
+                unknown.extend(errors.into_iter().map(|error| error.message));
+                uses.with.clone()
+            }
+        };
+        let name = item.as_ref().and_then(|item| item["name"].as_str()).map(str::to_owned);
+        if let (Some(name), Some(hosts)) = (&name, with.get_mut("hosts")) {
+            *hosts = Value::from(name.as_str());
+        }
+        let host = match route {
+            Ok(route) => route.map(Arc::new),
+            Err(message) => {
+                step.plan.unknown.push(message);
+                continue;
+            }
+        };
+        let around = PlanContext {
+            path: step.path.clone(),
+            working_dir: loaded.folder.clone(),
+            env: Vec::new(),
+            host,
+        };
+        match work.plan(&with, &around).await {
+            Ok(plan) => add_plan(&mut step.plan, plan, name.as_deref()),
+            Err(failure) => step.plan.unknown.push(failure.message),
+        }
     }
     let values = if unknown.is_empty() { "" } else { "values that are known when it runs: " };
-    let mut unknown: Vec<String> = unknown;
     unknown.dedup();
     if !unknown.is_empty() {
         step.plan.unknown.push(format!("{values}{}", unknown.join("; ")));
     }
     step
+}
+
+/// Where a job would work: on a host, which its templates see as `item`, or here.
+struct Place {
+    item: Option<Value>,
+    route: Result<Option<Route>, String>,
+}
+
+impl Place {
+    fn here() -> Self {
+        Self { item: None, route: Ok(None) }
+    }
+}
+
+/// The hosts that a job would work on, as far as they are known before it runs.
+fn places(uses: &Uses, cx: &Context, keys: &Keys<'_>) -> Vec<Place> {
+    let Some(selector) = selector(uses) else { return vec![Place::here()] };
+    let Ok(filled) = template::text(&selector, TextKind::Plain, cx) else {
+        return vec![Place::here()];
+    };
+    match select(&cx.hosts, &filled.value) {
+        Ok(hosts) if hosts.is_empty() => {
+            let route = Err(format!("`{}` selects no host", filled.value));
+            vec![Place { item: None, route }]
+        }
+        Ok(hosts) => hosts
+            .into_iter()
+            .map(|host| {
+                let route = keys.route(&host.name).map(Some).map_err(|error| error.to_string());
+                Place { item: Some(facts(host)), route }
+            })
+            .collect(),
+        Err(error) => vec![Place { item: None, route: Err(error.to_string()) }],
+    }
+}
+
+/// Adds what would be done on one host.
+fn add_plan(all: &mut Plan, one: Plan, host: Option<&str>) {
+    let named = |line: String| match host {
+        Some(host) => format!("{host}: {line}"),
+        None => line,
+    };
+    all.destroys.extend(one.destroys.into_iter().map(named));
+    all.steps.extend(one.steps.into_iter().map(named));
+    all.diffs.extend(one.diffs.into_iter().map(|diff| match host {
+        Some(host) => format!("{host}:\n{diff}"),
+        None => diff,
+    }));
+    all.unknown.extend(one.unknown.into_iter().map(named));
 }
 
 fn text(flow: &str, steps: &[Step], style: Style) -> String {

@@ -6,6 +6,7 @@
 //!
 //! A sealed value is `1 | key id (8) | nonce (24) | ciphertext and tag`; as text it is `sealed:` and that in hex.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -13,12 +14,12 @@ use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+use weir_core::secret::Secret;
 use zeroize::Zeroizing;
 
 use crate::home::{self, Home};
 use crate::store::rows::SecretRow;
 use crate::store::{self, CommitError, Store};
-use weir_core::secret::Secret;
 
 /// The environment variable that may hold the key: 32 bytes in hex or base64. Must not be passed on to jobs.
 pub const KEY_VARIABLE: &str = "WEIR_SECRET_KEY";
@@ -291,6 +292,29 @@ impl Secrets {
         self.store.remove_secret(scope, name).await?;
         Ok(known)
     }
+}
+
+/// The secrets that a project of a home may read, by name, whoever holds the home. For those who only look: nothing is
+/// made or written.
+///
+/// # Errors
+/// The database or the key can't be read.
+pub async fn of_project(home: &Home, project: &str) -> Result<BTreeMap<String, Secret>, Error> {
+    let rows = Store::secrets_of(home).await?;
+    let mut known = BTreeMap::new();
+    if rows.is_empty() {
+        return Ok(known);
+    }
+    let vault = Vault::open(home, false)?;
+    // A project's own secret goes before one of the same name for all.
+    for scope in ["", project] {
+        for row in rows.iter().filter(|row| row.scope == scope) {
+            let value = vault.open_sealed(scope, &row.name, &row.sealed)?;
+            let text = String::from_utf8_lossy(&value).into_owned();
+            known.insert(row.name.clone(), Secret::new(row.name.as_str(), text));
+        }
+    }
+    Ok(known)
 }
 
 /// What a sealed value is bound to. The length keeps `a`+`bc` and `ab`+`c` apart.

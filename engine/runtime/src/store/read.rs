@@ -17,6 +17,7 @@ use super::rows::{
     SignatureCount, TaskRow, VersionRow,
 };
 use super::{Error, Store};
+use crate::home::Home;
 
 /// Run states from this code on are final.
 const FINAL_RUN: u8 = 6;
@@ -295,6 +296,17 @@ impl Store {
             .order_by_asc(secret::Column::Scope)
             .order_by_asc(secret::Column::Name);
         rows(found.all(&self.inner.reader).await?)
+    }
+
+    /// All secrets of a home, whoever holds it: nothing is made, nothing is written. None if there is no database.
+    pub(crate) async fn secrets_of(home: &Home) -> Result<Vec<SecretRow>, Error> {
+        if !home.database().is_file() {
+            return Ok(Vec::new());
+        }
+        let reader = super::connect::reader(home);
+        let found = secret::Entity::find().all(&reader).await;
+        reader.close().await?;
+        rows(found?)
     }
 
     /// A run with all that is needed to move it on, as of one moment.
