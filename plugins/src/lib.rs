@@ -3,6 +3,7 @@
 //! They know [`weir_core`] and nothing of the engine: all they work with comes in the context they are given.
 
 mod approve;
+mod change;
 mod checklist;
 mod command;
 mod external;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use weir_core::job_type::JobType;
 
 pub use approve::Approve;
+pub use change::{Change, Changing, File, Package, Service, User};
 pub use checklist::Checklist;
 pub use command::Command;
 pub use external::{Bounds, Problem, external, external_within};
@@ -39,9 +41,14 @@ pub use zookeeper::ZooKeeper;
 /// Every job type that flows may use, in the order of the reference.
 pub fn all() -> Vec<Arc<dyn JobType>> {
     let pool = Pool::new(SshBounds::default());
+    let ssh = Arc::new(Ssh::new(Arc::clone(&pool)));
     vec![
         Arc::new(Command),
-        Arc::new(Ssh::new(Arc::clone(&pool))),
+        Arc::clone(&ssh) as Arc<dyn JobType>,
+        Arc::new(Changing::<File>::new(&pool, &ssh)),
+        Arc::new(Changing::<Package>::new(&pool, &ssh)),
+        Arc::new(Changing::<Service>::new(&pool, &ssh)),
+        Arc::new(Changing::<User>::new(&pool, &ssh)),
         Arc::new(Flow),
         Arc::new(Wait::default()),
         Arc::new(Approve),

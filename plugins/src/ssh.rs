@@ -40,6 +40,7 @@ use trouble::Trouble;
 pub use client::Bounds;
 pub use pool::{Pool, Ran};
 pub(crate) use reach::Reached;
+pub(crate) use sudo::quoted;
 
 /// The job type `ssh`.
 pub struct Ssh {

@@ -192,6 +192,22 @@ impl Pool {
             .map_err(|trouble| trouble.about(route.host()))
     }
 
+    /// As [`Pool::run`], as that user.
+    ///
+    /// # Errors
+    /// As [`Pool::run`].
+    pub(crate) async fn look(
+        &self,
+        route: &Route,
+        user: Option<&Become>,
+        script: &str,
+        within: Duration,
+    ) -> Result<Ran, JobError> {
+        self.run_as(route, user, script, Vec::new(), within)
+            .await
+            .map_err(|trouble| trouble.about(route.host()))
+    }
+
     pub(crate) async fn run_as(
         &self,
         route: &Route,

@@ -68,14 +68,13 @@ pub(crate) struct Machine {
     boots: u32,
 }
 
-/// What the first process of a machine does: its own users, sudoers, /run and boot id, and sshd again and again.
+/// What the first process of a machine does: an /etc of its own over the real one, /run and boot id, and sshd again and
+/// again.
 const INIT: &str = r#"
 set -eu
 mount --make-rprivate /
 mount -t proc proc /proc
-mount --bind "$D/passwd" /etc/passwd
-mount --bind "$D/shadow" /etc/shadow
-[ ! -e /etc/sudoers ] || mount --bind "$D/sudoers" /etc/sudoers
+mount -t overlay overlay -o "lowerdir=/etc,upperdir=$D/etc,workdir=$D/etc.work" /etc
 mount --bind "$D/boot_id" /proc/sys/kernel/random/boot_id
 mount -t tmpfs tmpfs /run
 mkdir -p /run/sshd
@@ -105,7 +104,7 @@ impl Machine {
         let at = |name: &str| dir.path().join(name);
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
         let d = dir.path().display();
-        for home in ["root", "ubuntu", "vcap"] {
+        for home in ["root", "ubuntu", "vcap", "etc", "etc.work"] {
             fs::create_dir(at(home)).expect("the folder is ours");
         }
         for (home, id) in [("ubuntu", 4711), ("vcap", 4712)] {
@@ -116,18 +115,20 @@ impl Machine {
              vcap:x:4712:4712::{d}/vcap:/bin/sh\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n\
              nobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n"
         );
-        fs::write(at("passwd"), passwd).expect("writes");
+        fs::write(at("etc/passwd"), passwd).expect("writes");
         let shadow = format!(
             "root:*:19000:0:99999:7:::\nubuntu:{HASH}:19000:0:99999:7:::\nvcap:{HASH}:19000:0:99999:7:::\n"
         );
-        fs::write(at("shadow"), shadow).expect("writes");
-        fs::set_permissions(at("shadow"), fs::Permissions::from_mode(0o640)).expect("it is ours");
+        fs::write(at("etc/shadow"), shadow).expect("writes");
+        fs::set_permissions(at("etc/shadow"), fs::Permissions::from_mode(0o640))
+            .expect("it is ours");
         fs::write(
-            at("sudoers"),
+            at("etc/sudoers"),
             "Defaults lecture=never\nroot ALL=(ALL:ALL) ALL\nubuntu ALL=(ALL:ALL) NOPASSWD: ALL\nvcap ALL=(ALL:ALL) ALL\n",
         )
         .expect("writes");
-        fs::set_permissions(at("sudoers"), fs::Permissions::from_mode(0o440)).expect("it is ours");
+        fs::set_permissions(at("etc/sudoers"), fs::Permissions::from_mode(0o440))
+            .expect("it is ours");
         fs::write(at("authorized_keys"), keys.public()).expect("writes");
         keygen(&at("host"), &["-t", "ed25519"]);
         let port = free_port();

@@ -1,5 +1,6 @@
 //! Work on hosts, against real sshds.
 
+mod changes;
 mod connections;
 mod detached;
 mod machine;
