@@ -13,14 +13,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
-use weir_core::hosts::Become;
 use weir_core::job_type::{AttemptContext, Fault, Handle, JobError, JobType, Plan, PlanContext};
 use weir_core::outcome::{ErrorClass, Failure, Outcome};
 use weir_core::schema::Schema;
 use weir_core::secret::Secret;
 
 use crate::command::Command;
-use crate::ssh::{Pool, Ssh, quoted};
+use crate::ssh::{Pool, Ssh, become_of, quoted};
 use crate::{mask, settings};
 
 pub use file::File;
@@ -100,6 +99,15 @@ impl<C: Change> Changing<C> {
         Ok(Value::Object(carried))
     }
 
+    /// The settings for what carries it, where nothing is to begin any more.
+    fn spare(with: &Value) -> Value {
+        let mut spare = json!({ "script": "exit 1", "output-format": "lines" });
+        if let Some(user) = with.get("become") {
+            spare["become"] = user.clone();
+        }
+        spare
+    }
+
     fn by<'a>(&'a self, with: &Value, cx: &AttemptContext) -> Result<&'a dyn JobType, JobError> {
         match (&cx.host, C::IS_FOR_HERE) {
             (Some(_), _) => Ok(&*self.ssh),
@@ -155,17 +163,8 @@ impl<C: Change> JobType for Changing<C> {
             let steps = vec![format!("see to it that it is so: {}", summary(with))];
             return Ok(Plan { steps, unknown, ..Plan::default() });
         };
-        let user = match with.get("become") {
-            None => route.become_user.clone(),
-            Some(Value::String(user)) => {
-                let known = route.become_user.as_ref();
-                let password = known
-                    .and_then(|known| known.password.clone())
-                    .or_else(|| route.host().password.clone());
-                Some(Become { user: user.clone(), password })
-            }
-            Some(_) => None,
-        };
+        let named = with.get("become").map(|user| user.as_str().unwrap_or("false"));
+        let user = become_of(route, named);
         let script = format!("mode=plan\n{BEGIN}{script}finish\n");
         let ran = self.pool.look(route, user.as_ref(), &script, LOOK).await?;
         let text = String::from_utf8_lossy(&ran.out).into_owned();
@@ -204,7 +203,7 @@ impl<C: Change> JobType for Changing<C> {
         cx: &AttemptContext,
     ) -> Result<Outcome, JobError> {
         // A file that was read for the start may be gone by now: nothing of it is needed to follow.
-        let carried = Self::carried(with, cx).unwrap_or_else(|_| json!({ "script": "exit 1" }));
+        let carried = Self::carried(with, cx).unwrap_or_else(|_| Self::spare(with));
         let outcome = self.by(with, cx)?.follow(handle, &carried, cx).await?;
         Ok(match outcome {
             Outcome::Done { outputs, .. }
@@ -217,16 +216,20 @@ impl<C: Change> JobType for Changing<C> {
         })
     }
 
+    async fn is_reachable(&self, handle: &Handle, with: &Value, cx: &AttemptContext) -> bool {
+        match self.by(with, cx) {
+            Ok(by) => by.is_reachable(handle, &Self::spare(with), cx).await,
+            Err(_) => false,
+        }
+    }
+
     async fn cancel(
         &self,
         handle: Option<&Handle>,
         with: &Value,
         cx: &AttemptContext,
     ) -> Result<(), JobError> {
-        let carried = json!({ "script": "exit 1", "become": with.get("become") });
-        let carried =
-            if with.get("become").is_some() { carried } else { json!({ "script": "exit 1" }) };
-        self.by(with, cx)?.cancel(handle, &carried, cx).await
+        self.by(with, cx)?.cancel(handle, &Self::spare(with), cx).await
     }
 }
 

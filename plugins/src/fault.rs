@@ -214,6 +214,14 @@ impl JobType for Test {
         })
     }
 
+    async fn is_reachable(&self, handle: &Handle, with: &Value, cx: &AttemptContext) -> bool {
+        let settings = settings::read::<Settings>(with, &cx.secrets);
+        let begun = serde_json::from_str::<Begun>(&handle.0);
+        settings.is_ok_and(|settings| {
+            begun.is_ok_and(|begun| cx.clock.now() >= begun.at.plus(settings.unreachable_for.0))
+        })
+    }
+
     async fn cancel(
         &self,
         _handle: Option<&Handle>,

@@ -8,6 +8,7 @@ mod checklist;
 mod command;
 mod external;
 mod fault;
+mod fetch;
 mod flow;
 mod mask;
 mod noop;
@@ -31,6 +32,7 @@ pub use checklist::Checklist;
 pub use command::Command;
 pub use external::{Bounds, Problem, external, external_within};
 pub use fault::Test;
+pub use fetch::Fetch;
 pub use flow::Flow;
 pub use noop::Noop;
 pub use reference::reference;
@@ -46,6 +48,7 @@ pub fn all() -> Vec<Arc<dyn JobType>> {
         Arc::new(Command),
         Arc::clone(&ssh) as Arc<dyn JobType>,
         Arc::new(Changing::<File>::new(&pool, &ssh)),
+        Arc::new(Fetch::new(Arc::clone(&pool))),
         Arc::new(Changing::<Package>::new(&pool, &ssh)),
         Arc::new(Changing::<Service>::new(&pool, &ssh)),
         Arc::new(Changing::<User>::new(&pool, &ssh)),

@@ -37,10 +37,14 @@ use record::Record;
 use remote::{Launched, Loss, Remote, Stand};
 use trouble::Trouble;
 
+pub(crate) use asked::become_of;
 pub use client::Bounds;
 pub use pool::{Pool, Ran};
 pub(crate) use reach::Reached;
 pub(crate) use sudo::quoted;
+
+/// How long a host that could not be reached may take to answer again.
+const AGAIN: Duration = Duration::from_mins(1);
 
 /// The job type `ssh`.
 pub struct Ssh {
@@ -330,6 +334,16 @@ impl JobType for Ssh {
             error.class = ErrorClass::Connection;
             error
         })
+    }
+
+    async fn is_reachable(&self, _handle: &Handle, with: &Value, cx: &AttemptContext) -> bool {
+        let (Ok(settings), Ok(route)) =
+            (settings::read::<Settings>(with, &cx.secrets), route(cx.host.as_ref()))
+        else {
+            return false;
+        };
+        let user = settings.user(route, cx.run_as.as_deref());
+        self.pool.look(route, user.as_ref(), "exit 0", AGAIN).await.is_ok()
     }
 
     async fn cancel(

@@ -194,3 +194,16 @@ fn a_remedy_of_the_catalogue_is_held_against_its_job_type() {
         assert!(told.err.contains("did you mean `for`?"), "{command}: {}", told.err);
     }
 }
+
+#[test]
+fn work_that_answers_again_is_running_again() {
+    let stage = Stage::with(
+        "far",
+        "jobs: { a: { uses: test, with: { unreachable-for: 300ms, run-for: 2s } } }\n",
+    );
+    assert_eq!(stage.weir("run far.flow.yaml -q").code, Some(0));
+    let events = stage.weir("events 1").out;
+    let place = |word: &str| events.find(word).unwrap_or_else(|| panic!("no {word} in {events}"));
+    let again = events.rfind("running").expect("it runs");
+    assert!(place("unreachable") < again, "{events}");
+}

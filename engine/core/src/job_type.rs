@@ -71,6 +71,12 @@ pub trait JobType: Send + Sync {
         cx: &AttemptContext,
     ) -> Result<Outcome, JobError>;
 
+    /// Whether work that could not be reached answers again. Asked before it is followed anew; `false` also where only
+    /// following can tell.
+    async fn is_reachable(&self, _handle: &Handle, _with: &Value, _cx: &AttemptContext) -> bool {
+        false
+    }
+
     /// Asks the work to end and returns when that is confirmed. `None` is work whose start nobody saw: its later
     /// start must be made impossible, too.
     ///

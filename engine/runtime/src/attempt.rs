@@ -187,6 +187,14 @@ impl Attempts {
                     cx.log.line(&format!("unreachable: {}", failure.message));
                     self.clock.sleep(pause).await;
                     pause = (pause * 2).min(ASK_AGAIN.1);
+                    if work.job_type.is_reachable(&handle, &work.with, &cx).await {
+                        cx.log.line("it can be reached again");
+                        pause = ASK_AGAIN.0;
+                        if phase == Phase::Work {
+                            let handle = handle.clone();
+                            (self.report)(Input::AttemptStarted { id: order.id, handle });
+                        }
+                    }
                 }
                 Err(failure) => return Some(Outcome::Failed(shown(failure, order))),
             }

@@ -48,19 +48,7 @@ impl Settings {
 
     /// The user to become: what the job says, else what the host says.
     pub(crate) fn user(&self, route: &Route, run_as: Option<&str>) -> Option<Become> {
-        let named = self.become_user.as_ref().map(|user| user.0.as_str()).or(run_as);
-        match named {
-            None => route.become_user.clone(),
-            Some("" | "false") => None,
-            Some(name) => {
-                let known = route.become_user.as_ref();
-                // The password that `sudo` asks for is that of who logs in, whoever is to be become.
-                let password = known
-                    .and_then(|known| known.password.clone())
-                    .or_else(|| route.host().password.clone());
-                Some(Become { user: name.to_owned(), password })
-            }
-        }
+        become_of(route, self.become_user.as_ref().map(|user| user.0.as_str()).or(run_as))
     }
 
     /// The interpreter's words; none for the shell.
@@ -119,6 +107,22 @@ impl Settings {
             stdin: self.stdin.clone(),
             dir: self.dir.clone(),
         })
+    }
+}
+
+/// The user to become on a host: who is named, else who the host says. `false` is nobody.
+pub(crate) fn become_of(route: &Route, named: Option<&str>) -> Option<Become> {
+    match named {
+        None => route.become_user.clone(),
+        Some("" | "false") => None,
+        Some(name) => {
+            let known = route.become_user.as_ref();
+            // The password that `sudo` asks for is that of who logs in, whoever is to be become.
+            let password = known
+                .and_then(|known| known.password.clone())
+                .or_else(|| route.host().password.clone());
+            Some(Become { user: name.to_owned(), password })
+        }
     }
 }
 

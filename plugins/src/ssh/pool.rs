@@ -208,6 +208,31 @@ impl Pool {
             .map_err(|trouble| trouble.about(route.host()))
     }
 
+    /// Runs a script and hands out what it says on its standard output, as long as that is wanted. Its exit code.
+    ///
+    /// # Errors
+    /// As [`Pool::run`].
+    pub(crate) async fn read(
+        &self,
+        route: &Route,
+        user: Option<&Become>,
+        script: &str,
+        mut take: impl FnMut(&[u8]) -> bool + Send,
+    ) -> Result<i32, JobError> {
+        let step = async {
+            let mut exec = self.start(route, user, script).await?;
+            exec.writer().finish().await?;
+            loop {
+                match exec.next().await? {
+                    Piece::Out(bytes) if !take(&bytes) => return Ok(1),
+                    Piece::Out(_) | Piece::Err(_) => {}
+                    Piece::Exit(code) => return Ok(code),
+                }
+            }
+        };
+        Box::pin(step).await.map_err(|trouble: Trouble| trouble.about(route.host()))
+    }
+
     pub(crate) async fn run_as(
         &self,
         route: &Route,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use weir_core::hosts::Become;
 use weir_core::job_type::{JobType, PlanContext};
 use weir_core::secret::Secret;
-use weir_plugins::{Changing, File, Package, Pool, Service, Ssh, SshBounds, User};
+use weir_plugins::{Changing, Fetch, File, Package, Pool, Service, Ssh, SshBounds, User};
 
 use crate::machine::{Keys, Machine};
 use crate::stage::Stage;
@@ -399,4 +399,48 @@ async fn a_user_is_made_with_groups_and_keys() {
             .0
             .starts_with("already done")
     );
+}
+
+#[tokio::test]
+async fn files_are_fetched_whole_and_within_bounds() {
+    let mut scene = Scene::new(false);
+    let fetch = Fetch::new(Arc::clone(&scene.pool));
+    let home = scene.machine.path("ubuntu");
+    let h = home.display().to_string();
+    let big: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 253) as u8).collect();
+    fs::write(home.join("a.log"), &big).expect("writes");
+    fs::write(home.join("b c.log"), b"two\n").expect("writes");
+    fs::write(home.join("secret"), b"three\n").expect("writes");
+    scene.machine.inside(&format!("chmod 600 {h}/secret"));
+    let with = json!({"paths": [format!("{h}/*.log"), format!("{h}/b c.log")]});
+    assert_eq!(
+        scene.plan(&fetch, &with).await,
+        format!("fetch {h}/a.log (3000000 bytes) from web\nfetch {h}/b c.log (4 bytes) from web")
+    );
+    let (told, _) = scene.play(&fetch, &with).await;
+    assert_eq!(told, format!(r#"done {{"bytes":3000004,"files":["{h}/a.log","{h}/b c.log"]}}"#));
+    let kept = scene.stage.cx.folder.join("artifacts").join(h.trim_start_matches('/'));
+    assert_eq!(fs::read(kept.join("a.log")).expect("it came"), big);
+    assert_eq!(fs::read(kept.join("b c.log")).expect("it came"), b"two\n");
+
+    let (told, _) =
+        scene.play(&fetch, &json!({"paths": format!("{h}/*.log"), "most-bytes": 1000})).await;
+    assert!(
+        told.starts_with("failed, quota: host web")
+            || told.starts_with("failed, quota: 2 files have 3000004 bytes"),
+        "{told}"
+    );
+    let (told, _) = scene.play(&fetch, &json!({"paths": format!("{h}/none*")})).await;
+    assert_eq!(told, format!("failed, exit: no file there is meant by {h}/none*"));
+    let (told, _) =
+        scene.play(&fetch, &json!({"paths": format!("{h}/none*"), "optional": true})).await;
+    assert_eq!(told, r#"done {"bytes":0,"files":[]}"#);
+    let secret = json!({"paths": format!("{h}/secret")});
+    let (told, _) = scene.play(&fetch, &secret).await;
+    assert!(told.contains("can't be read there\n  help: set `become`"), "{told}");
+    let (told, _) =
+        scene.play(&fetch, &json!({"paths": format!("{h}/secret"), "become": "root"})).await;
+    assert!(told.starts_with("done "), "{told}");
+    let (told, _) = scene.play(&fetch, &json!({"paths": "../etc/shadow"})).await;
+    assert!(told.starts_with("wrong at `/paths`"), "{told}");
 }

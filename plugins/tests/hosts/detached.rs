@@ -380,7 +380,8 @@ async fn cancel_ends_all_of_it_and_forbids_a_later_start() {
         told,
         "failed with 137, exit: ended with code 137: a program was ended by SIGKILL (9), perhaps by the kernel for want of memory"
     );
-    assert_eq!(scene.text(), "up\n");
+    // Its shell may tell of children that were killed.
+    assert!(scene.text().starts_with("up\n"), "{}", scene.text());
     // Its start again, by an engine that has lost all but the folder, begins nothing.
     fs::remove_file(scene.home("begun")).expect("it was there");
     fs::remove_file(scene.cx().folder.join("remote.end")).expect("it was there");
