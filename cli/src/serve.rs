@@ -30,7 +30,12 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let slots = args.slots.unwrap_or_else(access::usual_slots).max(1);
-    let access = Access::open_at(&path, "weir serve", Purpose::Move, slots).await?;
+    let mut access = Access::open_at(&path, "weir serve", Purpose::Move, slots).await?;
+    // An engine's socket may outlive it for a moment, in a child that has not become its program yet: who is served
+    // already must have heard so.
+    if let Err(problem) = access.ask(Request::Hello).await {
+        bail!("{} can't be served: {problem}", path.display());
+    }
     let Access::Local(local) = &access else {
         if args.until_idle {
             // Somebody else was quicker, and answers.

@@ -1,7 +1,9 @@
 //! Two processes on one home.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::net::UnixListener;
 use std::process::Stdio;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
@@ -27,6 +29,20 @@ fn commands_go_to_the_server() {
     let said = server.end();
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.err.ends_with("stopped; no run is unfinished\n"), "{said:?}");
+}
+
+#[test]
+fn a_socket_that_nobody_answers_at_is_no_server() {
+    let stage = Stage::with("waits", WAITS);
+    let home = Home::open(&stage.home()).expect("a home can be made");
+    let socket = UnixListener::bind(home.socket()).expect("a socket can be made");
+    // As left by an engine that was killed while it began a process: open for a moment, and then closed.
+    let dead = thread::spawn(move || drop(socket.accept().expect("the new one knocks")));
+    let mut server = stage.start("serve");
+    server.wait_for("serving");
+    dead.join().expect("it has closed the socket");
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().code, Some(0));
 }
 
 #[test]
