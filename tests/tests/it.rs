@@ -4,6 +4,8 @@
 mod arrows;
 #[path = "it/homes.rs"]
 mod homes;
+#[path = "it/hosts.rs"]
+mod hosts;
 #[path = "it/jobs.rs"]
 mod jobs;
 #[path = "it/kill.rs"]

@@ -240,9 +240,14 @@ impl Home {
         self.path.join("catalogue")
     }
 
+    /// What is kept of the hosts of all projects, a folder for each project.
+    pub fn all_hosts(&self) -> PathBuf {
+        self.path.join("hosts")
+    }
+
     /// What is kept of the hosts of a project: the keys that they were met with, a folder for each host.
     pub fn hosts(&self, project: &str) -> PathBuf {
-        self.path.join("hosts").join(if project.is_empty() { "_" } else { project })
+        self.all_hosts().join(if project.is_empty() { "_" } else { project })
     }
 
     /// The site's own job types.

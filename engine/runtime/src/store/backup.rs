@@ -1,6 +1,7 @@
 //! Keeping a copy of a home, and making a home of it again.
 //!
-//! A backup is a folder: `weir.db`, `backup.json`, and if asked for the key and the attempts' folders. It is written
+//! A backup is a folder: `weir.db`, `backup.json`, what is kept of hosts, and if asked for the key and the attempts'
+//! folders. It is written
 //! under another name and renamed when it is whole and on the disk, so a folder of the right name is a whole backup. A
 //! restore leaves a mark in the home until it is through: a home with that mark is not used.
 
@@ -22,6 +23,7 @@ const MANIFEST: &str = "backup.json";
 const DATABASE: &str = "weir.db";
 const KEY: &str = "secret.key";
 const RUNS: &str = "runs";
+const HOSTS: &str = "hosts";
 /// The shape of a backup's folder.
 const FORMAT: u32 = 1;
 
@@ -163,6 +165,10 @@ async fn write(store: &Store, draft: &Path, key: Part, logs: Part) -> Result<Man
     if let Part::Included = logs {
         copy_folder(&home.runs(), &draft.join(RUNS))?;
     }
+    // Without it a machine whose key was kept would be met as if for the first time.
+    if home.all_hosts().is_dir() {
+        copy_folder(&home.all_hosts(), &draft.join(HOSTS))?;
+    }
     let manifest = Manifest {
         format: FORMAT,
         program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -217,6 +223,9 @@ pub async fn restore(from: &Path, path: &Path) -> Result<Manifest, Error> {
     if let Part::Included = manifest.logs {
         copy_folder(&from.join(RUNS), &home.runs())?;
     }
+    if from.join(HOSTS).is_dir() {
+        copy_folder(&from.join(HOSTS), &home.all_hosts())?;
+    }
     check(from, &home).await?;
     sync_folder(home.path())?;
     fs::remove_file(&mark).map_err(fail(&mark))?;
@@ -251,6 +260,7 @@ fn clear(home: &Home) -> io::Result<()> {
     for name in [DATABASE, "weir.db-wal", "weir.db-shm", KEY] {
         gone(fs::remove_file(home.path().join(name)))?;
     }
+    gone(fs::remove_dir_all(home.all_hosts()))?;
     gone(fs::remove_dir_all(home.runs()))
 }
 

@@ -26,6 +26,9 @@ async fn a_backup_of_a_store_in_use_is_restored() {
     let log = home(&folder).attempt(tried).join("log");
     std::fs::create_dir_all(log.parent().expect("it has a folder")).expect("it can be made");
     std::fs::write(&log, "hello\n").expect("it can be written");
+    let known = |home: &Home| home.hosts("tap").join("known_hosts");
+    std::fs::create_dir_all(home(&folder).hosts("tap")).expect("it can be made");
+    std::fs::write(known(&home(&folder)), "a key\n").expect("it can be written");
 
     let place = tempfile::tempdir().expect("a folder");
     let target = place.path().join("monday");
@@ -65,6 +68,7 @@ async fn a_backup_of_a_store_in_use_is_restored() {
         std::fs::metadata(restored.secret_key()).expect("it is there").mode() & 0o777,
         0o600
     );
+    assert_eq!(std::fs::read_to_string(known(&restored)).expect("it is there"), "a key\n");
     assert_eq!(
         std::fs::read_to_string(restored.attempt(tried).join("log")).expect("it is there"),
         "hello\n"
