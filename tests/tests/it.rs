@@ -4,8 +4,8 @@
 mod arrows;
 #[path = "it/homes.rs"]
 mod homes;
-#[path = "it/hosts.rs"]
-mod hosts;
+#[path = "it/inventory.rs"]
+mod inventory;
 #[path = "it/jobs.rs"]
 mod jobs;
 #[path = "it/kill.rs"]
