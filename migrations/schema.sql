@@ -16,6 +16,17 @@ CREATE TABLE attempt (
   CHECK ((state >= 10) = (ended_at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE audit (
+  id     INTEGER PRIMARY KEY,
+  at     INTEGER NOT NULL,
+  "by"   TEXT NOT NULL,
+  origin TEXT NOT NULL,
+  what   TEXT NOT NULL CHECK (what <> ''),
+  target TEXT NOT NULL,
+  before TEXT,
+  after  TEXT
+) STRICT;
+
 CREATE TABLE blob (
   hash    TEXT PRIMARY KEY CHECK (length(hash) = 64),
   content BLOB NOT NULL
@@ -65,6 +76,31 @@ CREATE TABLE meta (
   key   TEXT PRIMARY KEY,
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE person (
+  name     TEXT PRIMARY KEY CHECK (name <> ''),
+  password TEXT NOT NULL,
+  one_time INTEGER NOT NULL CHECK (one_time IN (0, 1)),
+  at       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE person_role (
+  person  TEXT NOT NULL REFERENCES person (name) ON DELETE CASCADE,
+  project TEXT NOT NULL,
+  role    INTEGER NOT NULL CHECK (role BETWEEN 1 AND 4),
+  PRIMARY KEY (person, project)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE request (
+  "by"        TEXT NOT NULL,
+  "key"       TEXT NOT NULL CHECK ("key" <> ''),
+  fingerprint TEXT NOT NULL,
+  run         INTEGER NOT NULL,
+  at          INTEGER NOT NULL,
+  PRIMARY KEY ("by", "key")
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX request_at ON request (at);
 
 CREATE TABLE result (
   run     INTEGER NOT NULL REFERENCES run (id),
@@ -120,6 +156,18 @@ CREATE TABLE secret (
   PRIMARY KEY (scope, name)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE session (
+  hash       TEXT PRIMARY KEY CHECK (length(hash) = 64),
+  person     TEXT NOT NULL REFERENCES person (name) ON DELETE CASCADE,
+  at         INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL CHECK (expires_at > at),
+  origin     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX session_expiry ON session (expires_at);
+
+CREATE INDEX session_person ON session (person);
+
 CREATE TABLE task (
   run     INTEGER NOT NULL,
   task    INTEGER NOT NULL CHECK (task >= 0),
@@ -132,6 +180,16 @@ CREATE TABLE task (
   extra   INTEGER NOT NULL,
   PRIMARY KEY (run, task),
   CHECK (attempt > 0 OR state NOT IN (3, 5))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE token (
+  hash       TEXT PRIMARY KEY CHECK (length(hash) = 64),
+  name       TEXT NOT NULL UNIQUE CHECK (name <> ''),
+  project    TEXT NOT NULL,
+  role       INTEGER NOT NULL CHECK (role BETWEEN 1 AND 4),
+  at         INTEGER NOT NULL,
+  expires_at INTEGER,
+  "by"       TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE version (

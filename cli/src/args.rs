@@ -193,6 +193,21 @@ Examples:
   weir secret list
   weir secret rm db_password")]
     Secret(Secret),
+    /// Say who may use the pages
+    #[command(after_help = "\
+Examples:
+  weir user add anna --role operator --project tap     # prints a one-time password
+  weir user role anna author --project tap
+  weir user list
+  weir user rm anna")]
+    User(User),
+    /// Keep keys for programs
+    #[command(after_help = "\
+Examples:
+  weir token add ci --role operator --days 90          # prints the token, once
+  weir token list
+  weir token rm ci")]
+    Token(Token),
     /// Prove that all records fit what happened
     Verify,
     /// Copy the data folder while it is in use
@@ -301,6 +316,18 @@ pub(crate) struct Serve {
     /// How many jobs may work at once [default: two for each processor, at least 8]
     #[arg(long, value_name = "N")]
     pub(crate) slots: Option<u32>,
+    /// Where the pages are; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8180")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// A folder with flows to show and to start (may be given again)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) flows: Vec<PathBuf>,
+    /// Serve no pages
+    #[arg(long)]
+    pub(crate) no_web: bool,
+    /// Serve pages to other machines without TLS: what is sent can be read on the way
+    #[arg(long)]
+    pub(crate) insecure: bool,
     /// End when no run moves (how commands leave runs in the background)
     #[arg(long, hide = true)]
     pub(crate) until_idle: bool,
@@ -599,6 +626,90 @@ pub(crate) enum SecretCommand {
     },
 }
 
+/// `weir user`
+#[derive(clap::Args, Debug)]
+pub(crate) struct User {
+    #[command(subcommand)]
+    pub(crate) what: UserCommand,
+}
+
+/// What can be done with users.
+#[derive(Subcommand, Debug)]
+pub(crate) enum UserCommand {
+    /// Add somebody; prints a one-time password
+    Add {
+        /// What they are called
+        name: String,
+        /// viewer, operator, author or admin
+        #[arg(long, default_value = "viewer")]
+        role: String,
+        /// Only in this project
+        #[arg(long, default_value = "", hide_default_value = true)]
+        project: String,
+        /// Take the password from standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Give somebody a new password and end their sessions; prints a one-time password
+    Password {
+        /// Who
+        name: String,
+        /// Take the password from standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List everybody with their roles
+    List,
+    /// Remove somebody
+    Rm {
+        /// Who
+        name: String,
+    },
+    /// Give a role
+    Role {
+        /// To whom
+        name: String,
+        /// viewer, operator, author, admin; or none
+        role: String,
+        /// Only in this project
+        #[arg(long, default_value = "", hide_default_value = true)]
+        project: String,
+    },
+}
+
+/// `weir token`
+#[derive(clap::Args, Debug)]
+pub(crate) struct Token {
+    #[command(subcommand)]
+    pub(crate) what: TokenCommand,
+}
+
+/// What can be done with tokens.
+#[derive(Subcommand, Debug)]
+pub(crate) enum TokenCommand {
+    /// Make a token; prints it once
+    Add {
+        /// What it is called
+        name: String,
+        /// viewer, operator, author or admin
+        #[arg(long, default_value = "viewer")]
+        role: String,
+        /// Only in this project
+        #[arg(long, default_value = "", hide_default_value = true)]
+        project: String,
+        /// Days until it expires [default: never]
+        #[arg(long)]
+        days: Option<u32>,
+    },
+    /// List tokens; their values are never shown
+    List,
+    /// Remove a token
+    Rm {
+        /// Which
+        name: String,
+    },
+}
+
 /// `weir backup`
 #[derive(clap::Args, Debug)]
 pub(crate) struct Backup {
@@ -634,7 +745,10 @@ const GROUPS: [(&str, &[&str]); 7] = [
     ),
     ("Known failures", &["diagnose", "catalogue"]),
     ("Hosts", &["hosts"]),
-    ("Keeping house", &["secret", "verify", "backup", "restore", "doctor", "completions"]),
+    (
+        "Keeping house",
+        &["secret", "user", "token", "verify", "backup", "restore", "doctor", "completions"],
+    ),
 ];
 
 /// All that can be typed, with the commands of the help in groups.

@@ -13,7 +13,6 @@ mod by_hand;
 mod catalogue;
 mod check;
 mod diagnose;
-mod diff;
 mod doctor;
 mod draw;
 mod end;
@@ -39,6 +38,7 @@ mod show;
 mod style;
 mod summary;
 mod terminal;
+mod user;
 mod view;
 
 use std::process::ExitCode;
@@ -106,6 +106,8 @@ async fn carry_out(args: Args) -> Ended {
         Command::Catalogue(args) => catalogue::catalogue(&global, args).await,
         Command::Hosts(args) => hosts::hosts(&global, args).await,
         Command::Secret(args) => secret::secret(&global, args).await,
+        Command::User(args) => user::user(&global, args).await,
+        Command::Token(args) => user::token(&global, args).await,
         Command::Verify => keep::verify(&global).await,
         Command::Backup(args) => keep::backup(&global, args).await,
         Command::Restore(args) => keep::restore(&global, args).await,

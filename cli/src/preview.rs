@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use crate::diff;
 use crate::style::{Look, Style};
 use crate::terminal::width;
 
@@ -45,9 +44,10 @@ pub(crate) fn text(answer: &Value, style: Style) -> String {
             short("origin_version"),
             short("version")
         );
-        for line in
-            diff::unified(before.as_str().unwrap_or_default(), after.as_str().unwrap_or_default())
-        {
+        for line in weir_core::diff::unified(
+            before.as_str().unwrap_or_default(),
+            after.as_str().unwrap_or_default(),
+        ) {
             let dressed = match line.as_bytes().first() {
                 Some(b'-') => style.bad(&line),
                 Some(b'+') => style.good(&line),

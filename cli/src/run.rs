@@ -16,7 +16,6 @@ use crate::background;
 use crate::end::{End, Ended};
 use crate::flow_file::{self, Flow};
 use crate::params::{self, Given};
-use crate::plan;
 use crate::prompt;
 use crate::shipped;
 use crate::style::Style;
@@ -108,7 +107,7 @@ fn ask_for_words(
 ) -> anyhow::Result<Vec<String>> {
     let style = Style::find(global);
     let mut typed: Vec<String> = Vec::new();
-    for (path, words) in plan::destroyed(loaded, &given.values) {
+    for (path, words) in weir_engine::plan::destroyed(loaded, &given.values) {
         if confirm.contains(&words) || typed.contains(&words) {
             continue;
         }

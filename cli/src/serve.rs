@@ -1,4 +1,4 @@
-//! `weir serve`: the loop without pages. It takes up every unfinished run and answers other commands.
+//! `weir serve`: takes up every unfinished run, answers other commands, serves the pages.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -7,11 +7,12 @@ use anyhow::bail;
 use tokio::signal::unix::{SignalKind, signal};
 use weir_engine::api::{self, Request};
 use weir_engine::engine::Handle;
+use weir_web::{Config, Server};
 
 use crate::access::{self, Access, Purpose, moves_any};
 use crate::args::{self, Global};
 use crate::background::READY;
-use crate::end::{End, Ended};
+use crate::end::{End, Ended, wrong};
 
 /// How long one in the background waits for its first run.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,11 +45,19 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
         }
         bail!("{} is served already\nhelp: `weir runs` shows what it does", path.display());
     };
+    let mut pages = None;
     if args.until_idle {
         let mut out = std::io::stdout();
         // Who waits for this line may be gone: that is no reason not to move the runs.
         let _ = writeln!(out, "{READY}").and_then(|()| out.flush());
     } else {
+        pages = match begin_pages(local.handle(), &args).await {
+            Ok(pages) => pages,
+            Err(error) => {
+                access.leave().await;
+                return Err(error);
+            }
+        };
         let moving = unfinished(local.handle()).await;
         tracing::info!(
             "serving {}: {} unfinished runs, {slots} jobs at once",
@@ -61,6 +70,9 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
         _ = terminate.recv() => false,
         () = idle(local.handle()), if args.until_idle => true,
     };
+    if let Some(pages) = pages {
+        pages.stop().await;
+    }
     let left = unfinished(local.handle()).await;
     if is_idle {
         // Whatever was begun in the last moment goes on.
@@ -72,6 +84,38 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
         tell_left(global, &left);
     }
     Ok(End::Done)
+}
+
+/// Begins to serve the pages, and says where they are. The first time it makes an administrator.
+async fn begin_pages(handle: &Handle, args: &args::Serve) -> anyhow::Result<Option<Server>> {
+    if args.no_web {
+        return Ok(None);
+    }
+    let mut flows = Vec::new();
+    for folder in &args.flows {
+        let whole = std::path::absolute(folder)?;
+        if !whole.is_dir() {
+            return Err(wrong(format!("{} is no folder", folder.display())));
+        }
+        flows.push(whole);
+    }
+    let config = Config { listen: args.listen, is_open: args.insecure, flows };
+    let started = match Server::start(config, handle.clone()).await {
+        Ok(started) => started,
+        Err(error @ weir_web::Error::Beyond(_)) => return Err(wrong(error.to_string())),
+        Err(error) => return Err(error.into()),
+    };
+    let mut out = std::io::stdout();
+    // Who reads this may be gone: that is no reason not to serve.
+    let _ = writeln!(out, "pages at http://{}/", started.server.address());
+    if let Some((name, password)) = started.first {
+        let _ = writeln!(
+            out,
+            "log in as `{name}` with the one-time password {password}\n(it is shown only now; you choose your own at the first login)"
+        );
+    }
+    let _ = out.flush();
+    Ok(Some(started.server))
 }
 
 /// What goes on without the engine, for whoever stopped it.

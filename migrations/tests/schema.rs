@@ -9,8 +9,10 @@ use sha2::{Digest as _, Sha256};
 use weir_migrations::{Migrator, SCHEMA};
 
 /// The hash of each step's file. A line is added with its step and never changed after a release.
-const STEPS: &[(&str, &str)] =
-    &[("m0001_begin.rs", "5b4da3d0c37e084f9a13f173cb1c6aa867d62d402e529164aa9fef6e21598042")];
+const STEPS: &[(&str, &str)] = &[
+    ("m0001_begin.rs", "5b4da3d0c37e084f9a13f173cb1c6aa867d62d402e529164aa9fef6e21598042"),
+    ("m0002_people.rs", "7d9540926fd6636adf812f3a38ab8feded20756f0c7f599ec5bb4c348d225a5f"),
+];
 
 fn file(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);

@@ -2,19 +2,24 @@
 //! ended. No test is here, and nothing here looks into Weir: what a test knows, it knows as a user or a process would.
 
 mod binary;
+mod browser;
 mod chance;
 mod disk;
 mod door;
+pub mod http;
 mod lab;
 mod process;
+mod site;
 mod stage;
 mod until;
 
 pub use binary::{built, root};
+pub use browser::Browser;
 pub use chance::Chance;
 pub use disk::Disk;
 pub use door::Door;
 pub use lab::{Fault, Lab};
 pub use process::Process;
+pub use site::{PASSWORD, Site, Visitor};
 pub use stage::{Ended, Server, Stage, states};
 pub use until::{LIMIT, until};

@@ -144,7 +144,7 @@ impl Stage {
             .append(true)
             .open(self.path().join("serve.log"))
             .expect("a log can be written");
-        let mut command = self.command(&["serve"]);
+        let mut command = self.command(&["serve", "--no-web"]);
         let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("weir can be started");
         let mut server = Server { child, socket: self.home().join("weir.sock") };
         until("the server answers", || {

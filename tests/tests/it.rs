@@ -2,6 +2,8 @@
 
 #[path = "it/arrows.rs"]
 mod arrows;
+#[path = "it/browser.rs"]
+mod browser;
 #[path = "it/homes.rs"]
 mod homes;
 #[path = "it/inventory.rs"]
@@ -12,6 +14,8 @@ mod jobs;
 mod kill;
 #[path = "it/lab.rs"]
 mod lab;
+#[path = "it/pages.rs"]
+mod pages;
 #[path = "it/pipes.rs"]
 mod pipes;
 #[path = "it/policies.rs"]

@@ -1,1 +1,28 @@
-//! x
+//! Pages and REST of `weir serve`.
+//!
+//! Reads through the store's queries, writes only through the engine's [`weir_engine::engine::Handle`]. Knows HTTP;
+//! knows neither SQL nor processes.
+
+mod ansi;
+mod api;
+mod assets;
+mod clock;
+mod error;
+mod flows;
+mod form;
+mod guard;
+mod logs;
+mod metrics;
+mod pages;
+pub mod password;
+mod picture;
+mod routes;
+mod server;
+mod shell;
+mod site;
+mod throttle;
+mod who;
+mod words;
+
+pub use routes::{Need, listed};
+pub use server::{Config, Error, Server, Started};

@@ -8,10 +8,10 @@ use weir_core::time::Timestamp;
 
 use super::inventory::Inventory;
 use crate::args::{self, Global};
-use crate::diff::unified;
 use crate::end::{End, Ended, wrong};
 use crate::style::Style;
 use crate::view::local;
+use weir_core::diff::unified;
 
 /// One change of a file, as the job type that made it keeps it: a line of JSON in `files.jsonl`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

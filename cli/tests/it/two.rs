@@ -17,7 +17,7 @@ const WAITS: &str = "jobs:\n  work: { uses: command, with: { script: 'echo begun
 #[test]
 fn commands_go_to_the_server() {
     let stage = Stage::with("waits", WAITS);
-    let mut server = stage.start("serve");
+    let mut server = stage.start("serve --no-web");
     server.wait_for("serving");
     let mut run = stage.start("run waits.flow.yaml");
     stage.begun(&mut run);
@@ -48,7 +48,7 @@ fn a_socket_that_nobody_answers_at_is_no_server() {
 #[test]
 fn a_server_that_stops_says_what_it_leaves_and_the_next_takes_it_up() {
     let stage = Stage::with("waits", WAITS);
-    let mut server = stage.start("serve");
+    let mut server = stage.start("serve --no-web");
     server.wait_for("serving");
     assert_eq!(stage.weir("run waits.flow.yaml --detach -q").out, "1\n");
     let mut watch = stage.start("show 1 --watch");

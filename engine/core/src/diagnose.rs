@@ -23,7 +23,7 @@ use crate::catalogue::{Entry, Rank};
 use crate::flow::Signature;
 use crate::outcome::ErrorClass;
 
-pub use draft::draft_entry;
+pub use draft::{draft_entry, draft_pattern};
 pub use patterns::{BadPattern, Patterns, compile_pattern};
 
 /// Lines of evidence kept before and after a match.

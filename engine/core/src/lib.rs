@@ -10,6 +10,7 @@
 
 pub mod catalogue;
 pub mod diagnose;
+pub mod diff;
 pub mod flow;
 pub mod form;
 pub mod graph;

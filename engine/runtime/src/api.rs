@@ -154,6 +154,13 @@ pub enum Request {
     },
     /// Check all that is kept: a list of what is wrong, in words.
     Verify,
+    /// Ask about people and tokens, see there.
+    People {
+        /// What.
+        ask: crate::people::Ask,
+        /// Who asks.
+        by: String,
+    },
 }
 
 impl Request {
@@ -177,6 +184,7 @@ impl Request {
             | Self::SecretSet { .. }
             | Self::SecretRemove { .. }
             | Self::Backup { .. } => false,
+            Self::People { ask, .. } => ask.only_looks(),
         }
     }
 }
@@ -405,6 +413,10 @@ pub async fn answer(handle: &Handle, request: Request) -> Result<Value, Problem>
             handle.backup(&to, logs).await.map_err(Problem::inner).map(|()| Value::Null)
         }
         Request::Verify => Ok(handle.verify().await?.into_iter().map(Value::from).collect()),
+        Request::People { ask, by } => {
+            let asker = crate::people::Asker { by, origin: "socket".to_owned() };
+            crate::people::answer(handle, ask, &asker).await
+        }
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Begin {
     pub parent: Option<AttemptId>,
     /// The time the run is for; now, if not said.
     pub due_at: Option<Timestamp>,
+    /// The request that asks, if it counts once: what its sender calls it, and a hash of what it asks for.
+    pub request: Option<(String, String)>,
 }
 
 /// What is to run.
@@ -91,6 +93,7 @@ impl Begin {
             by: by.to_owned(),
             parent: None,
             due_at: None,
+            request: None,
         }
     }
 
@@ -104,6 +107,7 @@ impl Begin {
             by: by.to_owned(),
             parent: None,
             due_at: None,
+            request: None,
         }
     }
 }
@@ -156,6 +160,7 @@ pub(crate) async fn prepare(ground: &Ground, begin: Begin) -> Result<NewRun, Beg
         parent: begin.parent,
         by: begin.by,
         due_at: begin.due_at,
+        request: begin.request,
         key,
         locks,
         folder: loaded.folder,

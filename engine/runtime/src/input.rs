@@ -61,6 +61,7 @@ pub(crate) struct NewRun {
     pub(crate) parent: Option<AttemptId>,
     pub(crate) by: String,
     pub(crate) due_at: Option<Timestamp>,
+    pub(crate) request: Option<(String, String)>,
     pub(crate) key: String,
     pub(crate) locks: Vec<String>,
     pub(crate) folder: PathBuf,

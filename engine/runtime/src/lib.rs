@@ -3,7 +3,8 @@
 //! * [`engine`]: starts everything; its [`engine::Handle`] is how the outside speaks to it
 //! * [`begin`]: how a run begins; [`view`]: how it is shown
 //! * [`library`]: job types, the catalogue, flow versions
-//! * [`store`], [`home`], [`secrets`]: what is kept, and where
+//! * [`store`], [`home`], [`secrets`]: what is kept, and where; [`people`]: who may do what
+//! * [`plan`]: what a flow would do and destroy
 //! * [`supervise`], [`processes`], [`logs`]: processes that outlive the engine
 //!
 //! The loop itself is `turn`: inputs in, one batch of rows and the actions that may follow it out.
@@ -24,6 +25,8 @@ pub mod library;
 mod limits;
 mod live;
 pub mod logs;
+pub mod people;
+pub mod plan;
 pub mod processes;
 mod proof;
 pub mod secrets;

@@ -21,6 +21,7 @@ mod connect;
 mod entity;
 mod error;
 mod faults;
+pub mod people;
 mod read;
 pub mod rows;
 mod table;
@@ -165,8 +166,19 @@ impl Store {
         batch: Batch,
         secrets: Vec<SecretChange>,
     ) -> impl Future<Output = Result<(), CommitError>> + Send + 'static {
+        self.order_all(batch, secrets, Vec::new())
+    }
+
+    fn order_all(
+        &self,
+        batch: Batch,
+        secrets: Vec<SecretChange>,
+        people: Vec<people::Change>,
+    ) -> impl Future<Output = Result<(), CommitError>> + Send + 'static {
         let (tell, told) = oneshot::channel();
-        self.send(Order::new(batch, secrets, Box::new(move |result| drop(tell.send(result)))));
+        let mut order = Order::new(batch, secrets, Box::new(move |result| drop(tell.send(result))));
+        order.people = people;
+        self.send(order);
         async move {
             told.await.unwrap_or_else(|_| {
                 // The writer is gone without a word: only a fault that was asked for, or a bug in it, does that.

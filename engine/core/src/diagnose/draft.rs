@@ -1,11 +1,17 @@
 //! From chosen log lines to the draft of a new entry for the catalogue.
 
+/// The pattern of a draft: the lines with what changes from run to run made general.
+pub fn draft_pattern(lines: &[&str]) -> String {
+    let lines = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty());
+    lines.map(generalised).collect::<Vec<_>>().join("|")
+}
+
 /// A draft in the catalogue's format: the lines with what changes from run to run (numbers, ids, addresses, paths)
 /// made general, and gaps where only a person knows.
 pub fn draft_entry(lines: &[&str]) -> String {
     let lines: Vec<&str> =
         lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
-    let pattern = lines.iter().map(|line| generalised(line)).collect::<Vec<_>>().join("|");
+    let pattern = draft_pattern(&lines);
     let title: String = lines.first().copied().unwrap_or_default().chars().take(72).collect();
     let mut sample = String::new();
     for line in &lines {

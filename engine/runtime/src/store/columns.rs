@@ -2,6 +2,7 @@
 
 use weir_core::time::Timestamp;
 
+use super::people::RequestRow;
 use super::rows::{
     AttemptRow, BlobRow, BlockRow, DiagnosisRow, EventRow, ResultRow, RunChange, RunRow, SecretRow,
     TaskRow, VersionRow,
@@ -290,6 +291,27 @@ impl Row for BlobRow {
 
     fn bind(&self, values: &mut Values<'_, '_>) {
         values.text(&self.hash).bytes(&self.content);
+    }
+}
+
+impl Row for RequestRow {
+    const TABLE: &'static str = "request";
+    const COLUMNS: &'static [&'static str] = &["\"by\"", "\"key\"", "fingerprint", "run", "at"];
+    const FORM: Form = Form::Keep;
+    const KEY: &'static str = "\"by\", \"key\"";
+    type Key<'a> = (&'a str, &'a str);
+
+    fn key(&self) -> (&str, &str) {
+        (&self.by, &self.key)
+    }
+
+    fn bind(&self, values: &mut Values<'_, '_>) {
+        values
+            .text(&self.by)
+            .text(&self.key)
+            .text(&self.fingerprint)
+            .int(self.run)
+            .int(self.at.millis());
     }
 }
 

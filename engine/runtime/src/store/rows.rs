@@ -274,6 +274,8 @@ pub struct Batch {
     pub diagnoses: Vec<DiagnosisRow>,
     /// What happened, all of it.
     pub events: Vec<EventRow>,
+    /// Requests that count once and were met now.
+    pub requests: Vec<super::people::RequestRow>,
 }
 
 impl Batch {
@@ -295,6 +297,7 @@ impl Batch {
             results,
             diagnoses,
             events,
+            requests,
         } = self;
         blobs.len()
             + versions.len()
@@ -306,6 +309,7 @@ impl Batch {
             + results.len()
             + diagnoses.len()
             + events.len()
+            + requests.len()
     }
 
     /// Puts `later` behind this one: committing both in order and committing the sum is the same.
@@ -320,6 +324,7 @@ impl Batch {
         self.results.append(&mut later.results);
         self.diagnoses.append(&mut later.diagnoses);
         self.events.append(&mut later.events);
+        self.requests.append(&mut later.requests);
     }
 }
 

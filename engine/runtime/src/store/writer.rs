@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::checkpoint::Checkpoints;
 use super::faults::{Fault, Faults, Point};
+use super::people::Change;
 use super::rows::{Batch, SecretRow};
 use super::table::{self, Row, Values};
 use super::{CommitError, Trouble, connect};
@@ -38,6 +39,7 @@ pub(super) enum SecretChange {
 pub(super) struct Order {
     pub(super) batch: Batch,
     pub(super) secrets: Vec<SecretChange>,
+    pub(super) people: Vec<Change>,
     /// Taken when the caller is told.
     pub(super) done: Option<Done>,
 }
@@ -216,6 +218,7 @@ impl Writer {
         self.write(&table::last_words(batches().flat_map(|batch| &batch.results)))?;
         self.write(&table::last_words(batches().flat_map(|batch| &batch.diagnoses)))?;
         self.write(&table::last_words(batches().flat_map(|batch| &batch.events)))?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.requests)))?;
         // Secrets change rarely, one at a time, by a person.
         for change in orders.iter().flat_map(|order| &order.secrets) {
             match change {
@@ -227,6 +230,10 @@ impl Writer {
                         .execute([scope, name])?;
                 }
             }
+        }
+        for change in orders.iter().flat_map(|order| &order.people) {
+            self.count(1, 1);
+            change.write(self.connection()?)?;
         }
         match self.faults.at(Point::BeforeCommit) {
             Fault::None => {}
@@ -294,7 +301,7 @@ struct Died;
 
 impl Order {
     pub(super) fn new(batch: Batch, secrets: Vec<SecretChange>, done: Done) -> Self {
-        Self { batch, secrets, done: Some(done) }
+        Self { batch, secrets, people: Vec::new(), done: Some(done) }
     }
 
     fn tell(mut self) {

@@ -11,6 +11,7 @@ use super::{Turn, World, entry_of, json, pool_name};
 use crate::gates::Verdict as AtGate;
 use crate::input::{NewRun, Refusal, Reply};
 use crate::live::{Began, Live, Note};
+use crate::store::people::RequestRow;
 use crate::store::rows::{ResultRow, RunRow};
 
 impl Turn {
@@ -64,6 +65,10 @@ impl Turn {
             seq: 0,
         };
         self.batch.new_runs.push(row.clone());
+        if let Some((key, fingerprint)) = new.request {
+            let by = new.by.clone();
+            self.batch.requests.push(RequestRow { by, key, fingerprint, run: id.0, at: now });
+        }
         let mut live = Live {
             run,
             hosts: Arc::new(new.compiled.project.hosts.clone()),

@@ -15,7 +15,7 @@ enum Change<'a> {
 }
 
 /// The lines that differ, with a few around them; empty if none does. Each begins with `-`, `+`, a blank or `@@`.
-pub(crate) fn unified(before: &str, after: &str) -> Vec<String> {
+pub fn unified(before: &str, after: &str) -> Vec<String> {
     let before: Vec<&str> = before.lines().collect();
     let after: Vec<&str> = after.lines().collect();
     hunks(&changes(&before, &after))

@@ -1,0 +1,109 @@
+//! REST under `/api/v1`: the same that pages do, for programs.
+
+pub(crate) mod flows;
+pub(crate) mod openapi;
+pub(crate) mod people;
+pub(crate) mod runs;
+
+use axum::Router;
+use axum::extract::{FromRequest, Request};
+use axum::routing::{delete, get, post};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use weir_engine::people::Role;
+
+use crate::error::PageError;
+use crate::routes::Need;
+use crate::site::Shared;
+
+const LOOK: Need = Need::Role(Role::Viewer);
+const RUN: Need = Need::Role(Role::Operator);
+
+/// Method, address, need.
+pub(crate) const CALLS: &[(&str, &str, Need)] = &[
+    ("GET", "/api/v1/openapi.json", Need::Nobody),
+    ("GET", "/api/v1/flows", LOOK),
+    ("GET", "/api/v1/flows/{project}/{flow}", LOOK),
+    ("POST", "/api/v1/flows/{project}/{flow}/runs", RUN),
+    ("GET", "/api/v1/runs", LOOK),
+    ("GET", "/api/v1/runs/{id}", LOOK),
+    ("GET", "/api/v1/runs/{id}/events", LOOK),
+    ("POST", "/api/v1/runs/{id}/rerun", RUN),
+    ("POST", "/api/v1/runs/{id}/cancel", RUN),
+    ("POST", "/api/v1/runs/{id}/kill", RUN),
+    ("POST", "/api/v1/runs/{id}/pause", RUN),
+    ("POST", "/api/v1/runs/{id}/resume", RUN),
+    // A task's path may hold slashes: the last part of the address says what is done to it.
+    ("GET", "/api/v1/runs/{id}/tasks/{*path}", LOOK),
+    ("POST", "/api/v1/runs/{id}/tasks/{*path}", RUN),
+    ("GET", "/api/v1/diagnoses", LOOK),
+    ("GET", "/api/v1/catalogue", LOOK),
+    ("GET", "/api/v1/users", Need::Admin),
+    ("GET", "/api/v1/tokens", Need::Admin),
+    ("POST", "/api/v1/tokens", Need::Admin),
+    ("DELETE", "/api/v1/tokens/{name}", Need::Admin),
+    ("GET", "/api/v1/audit", Need::Admin),
+];
+
+pub(crate) fn router() -> Router<Shared> {
+    Router::new()
+        .route("/api/v1/openapi.json", get(openapi::show))
+        .route("/api/v1/flows", get(flows::list))
+        .route("/api/v1/flows/{project}/{flow}", get(flows::show))
+        .route("/api/v1/flows/{project}/{flow}/runs", post(flows::begin))
+        .route("/api/v1/runs", get(runs::list))
+        .route("/api/v1/runs/{id}", get(runs::show))
+        .route("/api/v1/runs/{id}/events", get(runs::events))
+        .route("/api/v1/runs/{id}/rerun", post(runs::rerun))
+        .route("/api/v1/runs/{id}/cancel", post(runs::cancel))
+        .route("/api/v1/runs/{id}/kill", post(runs::kill))
+        .route("/api/v1/runs/{id}/pause", post(runs::pause))
+        .route("/api/v1/runs/{id}/resume", post(runs::resume))
+        .route("/api/v1/runs/{id}/tasks/{*path}", get(runs::task).post(runs::act))
+        .route("/api/v1/diagnoses", get(runs::diagnoses))
+        .route("/api/v1/catalogue", get(runs::catalogue))
+        .route("/api/v1/users", get(people::users))
+        .route("/api/v1/tokens", get(people::tokens).post(people::add_token))
+        .route("/api/v1/tokens/{name}", delete(people::remove_token))
+        .route("/api/v1/audit", get(people::audit))
+}
+
+/// A page of a list: `next` is the `cursor` of the page behind it.
+#[derive(Serialize)]
+pub(crate) struct List {
+    pub(crate) items: Vec<Value>,
+    pub(crate) next: Option<String>,
+}
+
+/// The most items of a page, and how many come if nobody says.
+pub(crate) const PAGE_MOST: u64 = 200;
+pub(crate) const PAGE: u64 = 50;
+
+/// A body of JSON. An empty body is an empty object; keys that are not known are refused.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = PageError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, PageError> {
+        let bytes = axum::body::Bytes::from_request(request, state)
+            .await
+            .map_err(|error| PageError::bad(error.to_string()))?;
+        let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        let value = serde_json::from_slice(bytes)
+            .map_err(|error| PageError::bad(format!("the body does not fit: {error}")))?;
+        Ok(Self(value))
+    }
+}
+
+/// A cursor as a number.
+pub(crate) fn cursor(text: Option<&str>) -> Result<Option<i64>, PageError> {
+    match text {
+        None | Some("") => Ok(None),
+        Some(text) => match text.parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(PageError::bad("a cursor is the `next` of an earlier page")),
+        },
+    }
+}

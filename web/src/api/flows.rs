@@ -1,0 +1,175 @@
+//! Flows, and beginning a run of one.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use weir_core::flow::ParamKind;
+use weir_core::flow::compile::{Choice, Compiled};
+use weir_engine::begin::Begin;
+use weir_engine::people::Role;
+use weir_engine::plan;
+
+use crate::api::{Body, List, PAGE, PAGE_MOST};
+use crate::error::PageError;
+use crate::flows;
+use crate::form;
+use crate::pages::begin::note;
+use crate::password::digest;
+use crate::site::Shared;
+use crate::who::{Origin, Who};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asked {
+    cursor: Option<String>,
+    limit: Option<u64>,
+}
+
+pub(crate) async fn list(
+    State(site): State<Shared>,
+    me: Who,
+    Query(asked): Query<Asked>,
+) -> Result<Json<List>, PageError> {
+    let limit = asked.limit.unwrap_or(PAGE).clamp(1, PAGE_MOST) as usize;
+    let after = asked.cursor.unwrap_or_default();
+    let key = |flow: &flows::Known| format!("{}/{}", flow.project, flow.name);
+    let mut known = flows::all(&site, &me).await?;
+    known.sort_by_key(key);
+    known.retain(|flow| key(flow) > after);
+    let is_more = known.len() > limit;
+    known.truncate(limit);
+    let next = known.last().filter(|_| is_more).map(key);
+    let items = known
+        .into_iter()
+        .map(|flow| {
+            json!({
+                "project": flow.project, "flow": flow.name, "title": flow.title,
+                "labels": flow.labels.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+                "has_mistakes": flow.mistakes.is_some(),
+            })
+        })
+        .collect();
+    Ok(Json(List { items, next }))
+}
+
+pub(crate) async fn show(
+    State(site): State<Shared>,
+    me: Who,
+    Path((project, name)): Path<(String, String)>,
+) -> Result<Json<Value>, PageError> {
+    let project = form::project(&project);
+    me.must(Role::Viewer, project)?;
+    let loaded = flows::load(&site, project, &name).await?;
+    let compiled = &loaded.compiled;
+    let jobs: Vec<Value> = plan::jobs(compiled)
+        .into_iter()
+        .map(|(path, ix)| {
+            let job = compiled.job(ix);
+            json!({
+                "path": path, "title": job.title, "uses": job.uses.as_ref().map(|uses| &uses.job_type),
+                "needs": job.needs.iter().map(|need| &need.source).collect::<Vec<_>>(),
+                "destroys": job.destroys.as_ref().map(|words| &words.source),
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "flow": {
+        "project": project, "flow": compiled.flow.name, "title": compiled.flow.title,
+        "description": compiled.flow.description, "labels": compiled.flow.labels,
+        "version": loaded.version.hash, "params": params(compiled), "jobs": jobs,
+    } })))
+}
+
+fn params(compiled: &Compiled) -> Vec<Value> {
+    compiled
+        .flow
+        .params
+        .iter()
+        .map(|param| {
+            let is_secret = param.kind == ParamKind::Secret;
+            json!({
+                "name": param.name, "type": param.kind, "enum": param.choices, "pattern": param.pattern,
+                "min": param.min, "max": param.max, "description": param.description,
+                "default": if is_secret { None } else { param.default.as_ref() },
+                "required": param.default.is_none(),
+            })
+        })
+        .collect()
+}
+
+/// What a run is begun with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+pub(crate) struct New {
+    params: Map<String, Value>,
+    confirm: Vec<String>,
+    only: Vec<String>,
+    from: Vec<String>,
+    skip: Vec<String>,
+}
+
+pub(crate) async fn begin(
+    State(site): State<Shared>,
+    me: Who,
+    origin: Origin,
+    Path((project, name)): Path<(String, String)>,
+    headers: HeaderMap,
+    Body(new): Body<New>,
+) -> Result<Response, PageError> {
+    let project = form::project(&project);
+    me.must(Role::Operator, project)?;
+    let once = once(&headers)?;
+    let asked = json!([project, name, new.params, new.confirm, new.only, new.from, new.skip]);
+    let fingerprint = digest(&asked.to_string());
+    let held = once.as_ref().map(|key| site.once(&me.name, key));
+    // While one is carried out, those with the same key wait; then they are told of the same run.
+    let _turn = match &held {
+        Some(lock) => Some(lock.lock().await),
+        None => None,
+    };
+    if let Some(key) = &once
+        && let Some(row) = site.handle.store().request(&me.name, key).await?
+    {
+        if row.fingerprint != fingerprint {
+            return Err(PageError::conflict(
+                "this Idempotency-Key was used for a request that asks for something else",
+            ));
+        }
+        return Ok(made(row.run));
+    }
+    let loaded = flows::load(&site, project, &name).await?;
+    let what = format!("{}/{}", loaded.version.project, loaded.version.flow);
+    let begin = Begin {
+        params: new.params,
+        confirm: new.confirm,
+        choice: Choice { only: new.only, from: new.from, skip: new.skip },
+        request: once.map(|key| (key, fingerprint)),
+        ..Begin::flow(loaded, &me.name)
+    };
+    let run = site.handle.begin(begin).await?;
+    note(&site, &me, &origin, "run.begin", &what, Some(format!("run {run}"))).await?;
+    Ok(made(run.0))
+}
+
+fn once(headers: &HeaderMap) -> Result<Option<String>, PageError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=200).contains(&key.len()) => Ok(Some(key.to_owned())),
+        Ok(_) | Err(_) => {
+            Err(PageError::bad("an Idempotency-Key has 1 to 200 letters, digits and signs"))
+        }
+    }
+}
+
+/// A run that was begun.
+pub(crate) fn made(run: i64) -> Response {
+    let address = format!("/api/v1/runs/{run}");
+    let mut response = (StatusCode::CREATED, Json(json!({ "run": { "id": run } }))).into_response();
+    if let Ok(value) = HeaderValue::from_str(&address) {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+    response
+}

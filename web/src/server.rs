@@ -1,0 +1,132 @@
+//! Listening, serving, stopping; and the first administrator.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use weir_engine::engine::Handle;
+use weir_engine::people::{Ask, Asker, Role};
+
+use crate::site::Site;
+use crate::{password, routes};
+
+/// How long open connections may take after they were asked to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the pages are served with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Whoever starts it knows that others can listen in: no TLS is spoken here.
+    pub is_open: bool,
+    /// Folders with flows.
+    pub flows: Vec<PathBuf>,
+}
+
+/// Why the pages can't be served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Others could listen in.
+    #[error(
+        "{0} can be reached by other machines, and what is sent there can be read on the way\nhelp: listen on 127.0.0.1 and \
+         put a proxy with TLS before it, or give --insecure if the network is trusted"
+    )]
+    Beyond(SocketAddr),
+    /// The address is taken or not ours.
+    #[error(
+        "{address} can't be listened on: {cause}\nhelp: give another one with --listen ADDR, or --no-web for none"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The first administrator could not be made.
+    #[error("the first administrator can't be made: {0}")]
+    First(String),
+}
+
+/// Pages being served.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+/// What a start brought.
+#[derive(Debug)]
+pub struct Started {
+    /// The server.
+    pub server: Server,
+    /// The name and the one-time password of the administrator that was made, if nobody could log in before. To be
+    /// printed once and kept nowhere.
+    pub first: Option<(String, String)>,
+}
+
+impl Server {
+    /// Begins to serve.
+    ///
+    /// # Errors
+    /// The address can't be used.
+    pub async fn start(config: Config, handle: Handle) -> Result<Started, Error> {
+        if !config.listen.ip().is_loopback() && !config.is_open {
+            return Err(Error::Beyond(config.listen));
+        }
+        let unheard = |cause| Error::Listen { address: config.listen, cause };
+        let listener = TcpListener::bind(config.listen).await.map_err(unheard)?;
+        let address = listener.local_addr().map_err(unheard)?;
+        let first = first_administrator(&handle).await?;
+        let (stop, stopping) = watch::channel(false);
+        let site = Arc::new(Site::new(handle, config.flows, stopping.clone()));
+        let service = routes::router(site).into_make_service_with_connect_info::<SocketAddr>();
+        let mut told = stopping;
+        let task = tokio::spawn(async move {
+            axum::serve(listener, service)
+                .with_graceful_shutdown(async move {
+                    // An error says that the server itself is gone.
+                    let _ = told.wait_for(|stops| *stops).await;
+                })
+                .await
+        });
+        Ok(Started { server: Self { address, stop, task }, first })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more requests, lets those under way end, and returns.
+    pub async fn stop(mut self) {
+        let _ = self.stop.send(true);
+        if tokio::time::timeout(PATIENCE, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+    }
+}
+
+async fn first_administrator(handle: &Handle) -> Result<Option<(String, String)>, Error> {
+    let failed = |error: &dyn std::fmt::Display| Error::First(error.to_string());
+    let people = handle.store().people().await.map_err(|error| failed(&error))?;
+    if !people.is_empty() {
+        return Ok(None);
+    }
+    let (name, word) = ("admin".to_owned(), password::one_time());
+    let hash = password::hash(&word).await.map_err(|error| failed(&error))?;
+    let ask = Ask::Add {
+        name: name.clone(),
+        password: hash,
+        one_time: true,
+        role: Some((String::new(), Role::Admin)),
+    };
+    let asker = Asker { by: "weir serve".to_owned(), origin: "first start".to_owned() };
+    weir_engine::people::answer(handle, ask, &asker).await.map_err(|error| failed(&error))?;
+    Ok(Some((name, word)))
+}

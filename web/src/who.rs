@@ -1,0 +1,159 @@
+//! Who makes a request: somebody who has logged in, or a program with a token; and what they may do where.
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use weir_engine::engine::wall_clock;
+use weir_engine::people::{Asker, Role};
+
+use crate::error::PageError;
+use crate::password;
+use crate::site::Site;
+
+/// The name of the session's cookie.
+pub(crate) const COOKIE: &str = "weir_session";
+
+/// Who makes a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Who {
+    /// What they are called; tokens as `token NAME`.
+    pub(crate) name: String,
+    pub(crate) is_token: bool,
+    /// They must choose a password before anything else.
+    pub(crate) is_one_time: bool,
+    /// Roles by project; empty for everywhere.
+    roles: Vec<(String, Role)>,
+}
+
+/// Where a request comes from: the address of the other side.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin(pub(crate) String);
+
+impl Who {
+    /// What they may do in a project.
+    pub(crate) fn role_in(&self, project: &str) -> Option<Role> {
+        let own = self.roles.iter().filter(|(of, _)| of.is_empty() || of == project);
+        own.map(|(_, role)| *role).max()
+    }
+
+    /// What they may do where they may do most.
+    pub(crate) fn highest(&self) -> Option<Role> {
+        self.roles.iter().map(|(_, role)| *role).max()
+    }
+
+    pub(crate) fn may(&self, role: Role, project: &str) -> bool {
+        self.role_in(project).is_some_and(|own| own >= role)
+    }
+
+    /// Refuses if they may not do so much in a project. What they may not even see is not there.
+    pub(crate) fn must(&self, role: Role, project: &str) -> Result<(), PageError> {
+        if self.may(role, project) {
+            return Ok(());
+        }
+        if self.role_in(project).is_none() {
+            return Err(PageError::no_page());
+        }
+        Err(PageError::forbidden(role))
+    }
+
+    /// Whether they are administrators of all projects.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.roles.iter().any(|(of, role)| of.is_empty() && *role == Role::Admin)
+    }
+
+    /// Whether they see all projects.
+    pub(crate) fn sees_all(&self) -> bool {
+        self.roles.iter().any(|(of, _)| of.is_empty())
+    }
+}
+
+/// Finds out who makes a request. `None` if it does not say, or what it says is not valid (any more).
+pub(crate) async fn find(site: &Site, headers: &HeaderMap) -> Result<Option<Who>, PageError> {
+    let store = site.handle.store();
+    let now = wall_clock();
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let token = value.to_str().ok().and_then(|text| {
+            let (scheme, token) = text.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+        });
+        let Some(token) = token else { return Ok(None) };
+        let Some(row) = store.token(&password::digest(token)).await? else { return Ok(None) };
+        if row.expires_at.is_some_and(|at| at <= now) {
+            return Ok(None);
+        }
+        let roles = Role::from_code(row.role).map(|role| (row.project, role));
+        let name = format!("token {}", row.name);
+        return Ok(Some(Who {
+            name,
+            is_token: true,
+            is_one_time: false,
+            roles: roles.into_iter().collect(),
+        }));
+    }
+    let Some(cookie) = cookie(headers, COOKIE) else { return Ok(None) };
+    let Some(session) = store.session(&password::digest(&cookie)).await? else { return Ok(None) };
+    if session.expires_at <= now {
+        return Ok(None);
+    }
+    let Some(person) = store.person(&session.person).await? else { return Ok(None) };
+    let role = |(project, code): (String, u8)| Some((project, Role::from_code(code)?));
+    Ok(Some(Who {
+        name: person.name,
+        is_token: false,
+        is_one_time: person.is_one_time,
+        roles: person.roles.into_iter().filter_map(role).collect(),
+    }))
+}
+
+/// The value of a cookie.
+pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .find_map(|pair| {
+            let (found, value) = pair.trim().split_once('=')?;
+            (found == name).then(|| value.to_owned())
+        })
+}
+
+impl<S: Sync> FromRequestParts<S> for Who {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(PageError::no_login)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Origin {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Self(address.map_or_else(String::new, |ConnectInfo(address)| address.ip().to_string())))
+    }
+}
+
+/// Who asks, for the audit.
+pub(crate) fn asker(who: &Who, origin: &Origin) -> Asker {
+    Asker { by: who.name.clone(), origin: origin.0.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_hold_where_they_were_given() {
+        let roles = vec![("tap".to_owned(), Role::Operator), ("lab".to_owned(), Role::Viewer)];
+        let who = Who { name: "anna".to_owned(), is_token: false, is_one_time: false, roles };
+        assert!(who.may(Role::Operator, "tap") && !who.may(Role::Author, "tap"));
+        assert!(who.may(Role::Viewer, "lab") && !who.may(Role::Operator, "lab"));
+        assert_eq!(who.role_in("other"), None);
+        assert_eq!(who.highest(), Some(Role::Operator));
+        assert!(!who.is_admin() && !who.sees_all());
+    }
+}
