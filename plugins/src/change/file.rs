@@ -98,7 +98,9 @@ if [ "$want" != "$old" ]; then
     if must content "$what"; then
         if [ "$folders" = yes ]; then mkdir -p "$dir" || fail "$failed" "the folder $dir can't be made"; fi
         [ -d "$dir" ] || fail "$refused" "there is no folder $dir (make-folders makes it)"
-        new=$(umask 077; mktemp "$dir/.weir.XXXXXXXX") || fail "$refused" "nothing can be written in $dir"
+        new=$dir/.weir.${WEIR_RUN:-0}.$$
+        # Made by us or not at all.
+        (umask 077; set -C; : >"$new") 2>/dev/null || fail "$refused" "nothing can be written in $dir"
         trap 'rm -f "$new"' EXIT
         trap 'exit 143' TERM
         content >"$new" || fail "$failed" "no room for it in $dir"

@@ -203,6 +203,16 @@ impl Machine {
     pub(crate) fn stop_sshd(&self) {
         fs::write(self.path("down"), "").expect("writes");
         self.inside("for p in /proc/[0-9]*; do read -r c <$p/comm || continue; [ \"$c\" != sshd ] || kill -9 ${p#/proc/}; done 2>/dev/null; true");
+        self.await_silence();
+    }
+
+    /// A process that was killed may take a moment to go, and its port with it.
+    fn await_silence(&self) {
+        let since = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            assert!(since.elapsed() < Duration::from_secs(10), "sshd would not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     pub(crate) fn start_sshd(&self) {
@@ -221,11 +231,7 @@ impl Machine {
             // It may have ended by itself.
             let _gone = unshared.kill();
             unshared.wait().expect("it is our child");
-            let since = Instant::now();
-            while TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                assert!(since.elapsed() < Duration::from_secs(10), "sshd would not end");
-                std::thread::sleep(Duration::from_millis(10));
-            }
+            self.await_silence();
         }
     }
 
