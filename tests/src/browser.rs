@@ -1,4 +1,4 @@
-//! A real browser, steered by WebDriver (W3C): chromium without a screen and its driver, both ended with the test.
+//! A real browser, steered by `WebDriver` (W3C): chromium without a screen and its driver, both ended with the test.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{LIMIT, http, until};
 
-/// The name under which WebDriver hands out elements.
+/// The name under which `WebDriver` hands out elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A browser.
@@ -18,7 +18,7 @@ pub struct Browser {
     driver: Child,
     address: SocketAddr,
     session: String,
-    _profile: tempfile::TempDir,
+    profile: tempfile::TempDir,
 }
 
 impl Browser {
@@ -50,9 +50,9 @@ impl Browser {
             driver,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             session: String::new(),
-            _profile: profile,
+            profile,
         };
-        let data = browser._profile.path().join("profile");
+        let data = browser.profile.path().join("profile");
         let args = json!([
             "--headless",
             "--no-sandbox",
@@ -72,7 +72,7 @@ impl Browser {
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
         let made = browser.call("POST", "/session", &wanted);
-        browser.session = made["sessionId"].as_str().expect("a session").to_owned();
+        made["sessionId"].as_str().expect("a session").clone_into(&mut browser.session);
         browser
     }
 

@@ -38,7 +38,7 @@ fn a_socket_that_nobody_answers_at_is_no_server() {
     let socket = UnixListener::bind(home.socket()).expect("a socket can be made");
     // As left by an engine that was killed while it began a process: open for a moment, and then closed.
     let dead = thread::spawn(move || drop(socket.accept().expect("the new one knocks")));
-    let mut server = stage.start("serve");
+    let mut server = stage.start("serve --no-web");
     server.wait_for("serving");
     dead.join().expect("it has closed the socket");
     server.signal(Signal::TERM);
