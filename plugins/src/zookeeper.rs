@@ -126,13 +126,13 @@ impl JobType for ZooKeeper {
             .collect()
     }
 
-    async fn plan(&self, with: &Value, cx: &PlanContext) -> Result<Plan, JobError> {
+    async fn plan(&self, with: &Value, _cx: &PlanContext) -> Result<Plan, JobError> {
         let settings: Settings = settings::read(with, &[])?;
         let servers = settings.servers().map_err(settings::wrong)?;
         let names: Vec<String> = servers.iter().map(ToString::to_string).collect();
         let within = settings.within.map(|within| format!(", at most {}", format_span(within.0)));
         let all = if settings.wants_all() { "all" } else { "a quorum" };
-        let from = cx.host.as_ref().map_or("here", |route| route.host().name.as_str());
+        let from = settings::fixed(with, "/hosts").unwrap_or("here");
         let step = format!(
             "ask {} from {from} whether {all} of them serve{}",
             names.join(", "),

@@ -104,10 +104,16 @@ impl Way {
                 Ok(Box::new(line.map_err(|error| plain(&error))?))
             }
             Self::Host(pool, route) => {
-                let line: Reached = pool
-                    .reach(route, &server.host, server.port)
-                    .await
-                    .map_err(|error| error.message)?;
+                let reached = pool.reach(route, &server.host, server.port).await;
+                let line: Reached = reached.map_err(|error| {
+                    let (host, why) = (&route.host().name, error.message);
+                    // The host is there, and what it says of the server is what matters.
+                    if why.contains("can't connect to it") {
+                        format!("{host} can't connect to it")
+                    } else {
+                        why
+                    }
+                })?;
                 Ok(Box::new(line))
             }
         }
