@@ -6,6 +6,8 @@ mod arrows;
 mod browser;
 #[path = "it/homes.rs"]
 mod homes;
+#[path = "it/hosts.rs"]
+mod hosts;
 #[path = "it/inventory.rs"]
 mod inventory;
 #[path = "it/jobs.rs"]

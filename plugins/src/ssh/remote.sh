@@ -53,7 +53,7 @@ launch() {
         found=launched
         stage
         { head -c "$runs" >run && head -c "$envs" >env && head -c "$scripts" >script && head -c "$inputs" >stdin &&
-            : >log && mkfifo alive; } 2>err || { why=$(cat err); cd /; rm -rf "$new"; say "failed $why"; exit 0; }
+            : >log && mkfifo alive; } 2>err || { why=$(cat err); cd /; rm -rf "$new"; say "failed ${why:-No space left on device}"; exit 0; }
         rm -f err
         # Cut off on its way: nothing has been launched.
         [ "$(stat -c %s run env script stdin | tr '\n' ' ')" = "$runs $envs $scripts $inputs " ] || { cd /; rm -rf "$new"; exit 0; }
