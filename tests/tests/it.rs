@@ -16,6 +16,8 @@ mod jobs;
 mod kill;
 #[path = "it/lab.rs"]
 mod lab;
+#[path = "it/lab_servers.rs"]
+mod lab_servers;
 #[path = "it/pages.rs"]
 mod pages;
 #[path = "it/pipes.rs"]
@@ -28,5 +30,7 @@ mod recovery;
 mod rerun;
 #[path = "it/secrets.rs"]
 mod secrets;
+#[path = "it/shipped.rs"]
+mod shipped;
 #[path = "it/tidy.rs"]
 mod tidy;
