@@ -25,6 +25,7 @@ use serde_json::Value;
 
 use crate::mistake::Place;
 
+pub use crate::schedule::Schedule;
 pub use job::{After, Job, Late, LateThen, Limits, OnLost, Output, PoolUse, Retry, Rolling, Uses};
 pub(crate) use load::load_cure;
 pub use load::{load, load_project};
@@ -188,13 +189,3 @@ pub struct Notify {
     pub to: Vec<String>,
 }
 
-/// When a flow runs by itself, as written.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Schedule {
-    /// Its name within the flow.
-    pub id: String,
-    /// The keys as written, judged by the scheduler.
-    pub keys: Value,
-    /// Where it stands.
-    pub place: Place,
-}

@@ -5,16 +5,14 @@ mod job;
 mod param;
 mod project;
 mod recover;
+mod schedule;
 mod settings;
 mod together;
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::{
-    Concurrency, ConcurrencyPolicy, Flow, Hooks, Job, Notify, OnFailure, Project, Schedule, Text,
-    schema,
+    Concurrency, ConcurrencyPolicy, Flow, Hooks, Job, Notify, OnFailure, Project, Text, schema,
 };
 use crate::job_types::JobTypes;
 use crate::mistake::{Mistake, Place, Severity};
@@ -61,13 +59,8 @@ impl<'a> Reader<'a> {
             );
         }
         let params = node.get("params").map(|node| self.params(node)).unwrap_or_default();
-        if let Some(schedules) = node.get("schedules") {
-            self.schedule_ids(schedules);
-            for item in schedules.items() {
-                self.schedule_together(item);
-                self.schedule_params(item, &params);
-            }
-        }
+        let schedules =
+            node.get("schedules").map(|list| self.schedules(list, &params)).unwrap_or_default();
         let on_failure = node.get("on-failure").and_then(|node| named(node, on_failure));
         Flow {
             name: self.text_or_empty(node.get("name")),
@@ -89,10 +82,7 @@ impl<'a> Reader<'a> {
                 .get("notify")
                 .map(|node| node.items().iter().map(notify).collect())
                 .unwrap_or_default(),
-            schedules: node
-                .get("schedules")
-                .map(|node| node.items().iter().map(schedule).collect())
-                .unwrap_or_default(),
+            schedules,
         }
     }
 
@@ -239,17 +229,4 @@ fn notify(node: &Node) -> Notify {
         nodes.iter().filter_map(|node| node.text()).map(str::to_owned).collect()
     };
     Notify { on: texts("on"), to: texts("to") }
-}
-
-fn schedule(node: &Node) -> Schedule {
-    let id = node.get("id");
-    let mut keys = node.to_value();
-    if let Value::Object(keys) = &mut keys {
-        keys.shift_remove("id");
-    }
-    Schedule {
-        id: id.and_then(|id| id.text()).unwrap_or_default().to_owned(),
-        keys,
-        place: id.map_or(node.place, |id| id.place),
-    }
 }

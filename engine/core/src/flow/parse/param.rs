@@ -3,7 +3,7 @@
 use super::settings::number;
 use super::{Reader, named};
 use crate::flow::{Param, ParamKind};
-use crate::schema::{Checker, Templates, nearest};
+use crate::schema::{Checker, Templates};
 use crate::yaml::{Data, Entry, Node};
 
 impl Reader<'_> {
@@ -100,33 +100,6 @@ impl Reader<'_> {
                 finding.help = Some("put quotes around it, or write another `type:`".to_owned());
             }
             self.add(finding);
-        }
-    }
-
-    /// Values that a schedule gives to parameters.
-    pub(super) fn schedule_params(&mut self, item: &Node, params: &[Param]) {
-        for entry in item.get("params").map(Node::entries).unwrap_or_default() {
-            let Some(param) = params.iter().find(|param| param.name == *entry.key) else {
-                let names = || params.iter().map(|param| param.name.as_str());
-                let help = match nearest(&entry.key, names()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None if params.is_empty() => "the flow has no parameters: remove it".to_owned(),
-                    None => format!(
-                        "parameters of the flow: {}",
-                        names().collect::<Vec<_>>().join(", ")
-                    ),
-                };
-                let message = format!("the flow has no parameter `{}`", entry.key);
-                self.mistake(entry.place, "unknown-param", message, Some(help));
-                continue;
-            };
-            for mut finding in
-                Checker::new(param.schema()).check(&entry.value, entry.place, Templates::Refused)
-            {
-                finding.message =
-                    format!("this does not fit `{}`: {}", param.name, finding.message);
-                self.add(finding);
-            }
         }
     }
 }

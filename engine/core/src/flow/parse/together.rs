@@ -3,7 +3,6 @@
 use super::Reader;
 use super::settings::span;
 use crate::flow::spread::HOSTS;
-use crate::mistake::Place;
 use crate::yaml::{Data, Entry, Node};
 
 /// Keys that speak of one piece of work, which a group is not.
@@ -147,47 +146,6 @@ impl Reader<'_> {
                 "this entry does not say what follows".to_owned(),
                 Some("add `then:` (retry, retry-from JOB, continue, ask, fail), or `jobs:` that cure it".to_owned()),
             );
-        }
-    }
-
-    /// A schedule has one trigger, and its parameters are the flow's.
-    pub(super) fn schedule_together(&mut self, item: &Node) {
-        const TRIGGERS: [&str; 5] = ["cron", "every", "at", "flow", "file"];
-        let Data::Map(entries) = &item.data else { return };
-        let place = item.entry("id").map_or(item.place, |entry| entry.place);
-        let written: Vec<&Entry> =
-            entries.iter().filter(|entry| TRIGGERS.contains(&&*entry.key)).collect();
-        match written.as_slice() {
-            [] => self.mistake(
-                place,
-                "missing-key",
-                "this schedule does not say when it runs".to_owned(),
-                Some("add one of `cron:`, `every:`, `at:`, `flow:` and `file:`".to_owned()),
-            ),
-            [_] => {}
-            [first, second, ..] => self.mistake(
-                second.place,
-                "two-triggers",
-                format!("`{}` and `{}` can't stand in one schedule", first.key, second.key),
-                Some("write a schedule for each".to_owned()),
-            ),
-        }
-    }
-
-    /// Of two with the same id, runs could not be told apart.
-    pub(super) fn schedule_ids(&mut self, list: &Node) {
-        let mut seen: Vec<(&str, Place)> = Vec::new();
-        let ids = list.items().iter().filter_map(|item| item.get("id"));
-        for (id, place) in ids.filter_map(|id| Some((id.text()?, id.place))) {
-            if seen.iter().any(|(known, _)| *known == id) {
-                self.mistake(
-                    place,
-                    "duplicate-name",
-                    format!("a schedule `{id}` stands here a second time"),
-                    Some("give it another `id`".to_owned()),
-                );
-            }
-            seen.push((id, place));
         }
     }
 }
