@@ -72,6 +72,34 @@ CREATE TABLE event (
   CHECK (attempt IS NULL OR task IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE fire (
+  schedule INTEGER NOT NULL REFERENCES schedule (id),
+  due_at   INTEGER NOT NULL,
+  since    INTEGER NOT NULL,
+  at       INTEGER NOT NULL,
+  outcome  INTEGER NOT NULL CHECK (outcome BETWEEN 0 AND 2),
+  run      INTEGER REFERENCES run (id),
+  cause    TEXT,
+  reason   TEXT,
+  PRIMARY KEY (schedule, due_at),
+  CHECK (since <= due_at),
+  CHECK ((outcome = 0) = (run IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX fire_cause ON fire (schedule, cause) WHERE cause IS NOT NULL;
+
+CREATE UNIQUE INDEX fire_run ON fire (run) WHERE run IS NOT NULL;
+
+CREATE TABLE flow (
+  project TEXT NOT NULL,
+  flow    TEXT NOT NULL CHECK (flow <> ''),
+  version TEXT NOT NULL REFERENCES version (hash),
+  file    TEXT NOT NULL,
+  gone    INTEGER NOT NULL CHECK (gone IN (0, 1)),
+  at      INTEGER NOT NULL,
+  PRIMARY KEY (project, flow)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE meta (
   key   TEXT PRIMARY KEY,
   value TEXT NOT NULL
@@ -145,6 +173,35 @@ CREATE UNIQUE INDEX run_parent ON run (parent) WHERE parent IS NOT NULL;
 CREATE INDEX run_project ON run (project, id);
 
 CREATE INDEX run_unfinished ON run (id) WHERE ended_at IS NULL;
+
+CREATE TABLE schedule (
+  id        INTEGER PRIMARY KEY CHECK (id > 0),
+  project   TEXT NOT NULL,
+  flow      TEXT NOT NULL,
+  name      TEXT NOT NULL CHECK (name <> ''),
+  version   TEXT NOT NULL REFERENCES version (hash),
+  spec      TEXT NOT NULL,
+  state     INTEGER NOT NULL CHECK (state BETWEEN 0 AND 2),
+  paused_by TEXT,
+  paused_at INTEGER,
+  up_to     INTEGER NOT NULL,
+  next_due  INTEGER,
+  seq       INTEGER NOT NULL CHECK (seq > 0),
+  at        INTEGER NOT NULL,
+  UNIQUE (project, flow, name),
+  CHECK ((paused_by IS NULL) = (paused_at IS NULL)),
+  CHECK (next_due IS NULL OR state = 0)
+) STRICT;
+
+CREATE TABLE schedule_event (
+  schedule INTEGER NOT NULL REFERENCES schedule (id),
+  seq      INTEGER NOT NULL CHECK (seq > 0),
+  at       INTEGER NOT NULL,
+  kind     INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 255),
+  "by"     TEXT,
+  detail   TEXT,
+  PRIMARY KEY (schedule, seq)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE secret (
   scope  TEXT NOT NULL,

@@ -64,8 +64,12 @@ Other commands on the same data folder go to this process. SIGTERM or Ctrl-C sto
 that work go on; the next `weir serve` or `weir run` takes them up.
 WEIR_LOG says how much it tells (error, warn, info, debug, or a filter such as weir_engine=debug).
 
+With --flows the flows of a folder are in effect: their schedules run them. The folder is watched; a broken new text
+changes nothing and is told of by `weir schedules`.
+
 Examples:
   weir serve
+  weir serve --flows /srv/flows
   weir --home /srv/weir serve --slots 16")]
     Serve(Serve),
     /// Find every mistake of flows, projects and catalogue files, without running anything
@@ -98,6 +102,29 @@ Examples:
     Schema(Schema),
     /// List the job types
     Types,
+    /// List schedules: when each is due next, how its last run ended; pause or resume one
+    #[command(after_help = "\
+Examples:
+  weir schedules
+  weir schedules --flow nightly --json
+  weir schedules pause tap/nightly daily
+  weir schedules resume tap/nightly daily")]
+    Schedules(Schedules),
+    /// Say when a flow's schedules are due next, here and on their own clocks
+    #[command(after_help = "\
+Examples:
+  weir next nightly.flow.yaml
+  weir next nightly.flow.yaml -n 20 --schedule daily")]
+    Next(Next),
+    /// Run a flow for each due time of a span of dates
+    #[command(after_help = "\
+Each run has its due time as `{{ run.due }}`, and counts as any other run of the flow. The dates are on the schedule's clock,
+both included.
+
+Examples:
+  weir backfill nightly --from 2026-11-01 --to 2026-11-07 --preview
+  weir backfill nightly --from 2026-11-01 --to 2026-11-07 --parallel 2")]
+    Backfill(Backfill),
     /// List runs, newest first
     #[command(after_help = "\
 Examples:
@@ -319,7 +346,7 @@ pub(crate) struct Serve {
     /// Where the pages are; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8180")]
     pub(crate) listen: std::net::SocketAddr,
-    /// A folder with flows to show and to start (may be given again)
+    /// A folder whose flows are in effect: shown, started, run by their schedules (may be given again)
     #[arg(long, value_name = "DIR")]
     pub(crate) flows: Vec<PathBuf>,
     /// Serve no pages
@@ -397,6 +424,74 @@ pub(crate) struct Runs {
     /// How many at most
     #[arg(short = 'n', long, default_value_t = 20)]
     pub(crate) limit: u64,
+}
+
+/// `weir schedules`
+#[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Schedules {
+    #[command(subcommand)]
+    pub(crate) what: Option<SchedulesCommand>,
+    /// Only of this project
+    #[arg(long)]
+    pub(crate) project: Option<String>,
+    /// Only of this flow
+    #[arg(long)]
+    pub(crate) flow: Option<String>,
+}
+
+/// What can be done with a schedule.
+#[derive(Subcommand, Debug)]
+pub(crate) enum SchedulesCommand {
+    /// Run nothing by it until it is resumed
+    Pause {
+        /// The flow, as `project/flow`
+        flow: String,
+        /// The schedule
+        id: String,
+    },
+    /// Let it go on; what was due meanwhile is not made up for
+    Resume {
+        /// The flow, as `project/flow`
+        flow: String,
+        /// The schedule
+        id: String,
+    },
+}
+
+/// `weir next`
+#[derive(clap::Args, Debug)]
+pub(crate) struct Next {
+    /// A flow file, a folder with one flow, or a flow's name
+    pub(crate) flow: String,
+    /// Only this schedule
+    #[arg(long, value_name = "ID")]
+    pub(crate) schedule: Option<String>,
+    /// How many times of each
+    #[arg(short = 'n', long, default_value_t = 5)]
+    pub(crate) count: usize,
+}
+
+/// `weir backfill`
+#[derive(clap::Args, Debug)]
+pub(crate) struct Backfill {
+    /// A flow file, a folder with one flow, or a flow's name
+    pub(crate) flow: String,
+    /// The first date
+    #[arg(long, value_name = "DATE")]
+    pub(crate) from: String,
+    /// The last date
+    #[arg(long, value_name = "DATE")]
+    pub(crate) to: String,
+    /// The schedule, if the flow has several
+    #[arg(long, value_name = "ID")]
+    pub(crate) schedule: Option<String>,
+    /// Only say which runs would begin
+    #[arg(long)]
+    pub(crate) preview: bool,
+    /// How many of the runs may move at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) parallel: u32,
 }
 
 /// `weir show`
@@ -735,8 +830,9 @@ pub(crate) struct Completions {
 }
 
 /// The commands by what they are for.
-const GROUPS: [(&str, &[&str]); 7] = [
+const GROUPS: [(&str, &[&str]); 8] = [
     ("Run", &["run", "rerun", "serve"]),
+    ("Time", &["schedules", "next", "backfill"]),
     ("Look before", &["check", "plan", "graph", "schema", "types"]),
     ("Look after", &["runs", "show", "logs", "events"]),
     (

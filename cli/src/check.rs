@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use weir_core::catalogue::Catalogue;
 use weir_core::mistake::{Mistake, Severity};
+use weir_engine::folders::with_calendars;
 use weir_engine::library::{FileText, Library, Source};
 
 use crate::access;
@@ -42,7 +43,10 @@ pub(crate) async fn check(global: &Global, args: &args::Check) -> Ended {
         Found { mistakes: BTreeSet::new(), text: String::new(), style: Style::find(global) };
     for path in &files.flows {
         let source = Source::read(path).map_err(|error| wrong(error.to_string()))?;
-        let (_, mistakes) = library.check(&source);
+        let (flow, mut mistakes) = library.check(&source);
+        for schedule in flow.iter().flat_map(|(flow, _)| &flow.schedules) {
+            mistakes.extend(with_calendars(schedule, path).err().unwrap_or_default());
+        }
         found.add(mistakes, &source);
     }
     for path in &files.projects {

@@ -30,6 +30,7 @@ mod prompt;
 mod rerun;
 mod run;
 mod runs;
+mod schedules;
 mod schema;
 mod secret;
 mod serve;
@@ -89,6 +90,9 @@ async fn carry_out(args: Args) -> Ended {
         Command::Graph(args) => graph::graph(&global, &args).await,
         Command::Schema(args) => schema::schema(&global, &args).await,
         Command::Types => schema::types(&global).await,
+        Command::Schedules(args) => schedules::schedules(&global, args).await,
+        Command::Next(args) => schedules::next(&global, args).await,
+        Command::Backfill(args) => schedules::backfill(&global, args).await,
         Command::Runs(args) => runs::runs(&global, args).await,
         Command::Show(args) => show::show(&global, args).await,
         Command::Logs(args) => logs::logs(&global, args).await,

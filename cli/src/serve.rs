@@ -1,6 +1,7 @@
 //! `weir serve`: takes up every unfinished run, answers other commands, serves the pages.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -30,6 +31,7 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
     let path = access::home_path(global)?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let folders = folders(&args.flows)?;
     let slots = args.slots.unwrap_or_else(access::usual_slots).max(1);
     let mut access = Access::open_at(&path, "weir serve", Purpose::Move, slots).await?;
     // An engine's socket may outlive it for a moment, in a child that has not become its program yet: who is served
@@ -51,6 +53,9 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
         // Who waits for this line may be gone: that is no reason not to move the runs.
         let _ = writeln!(out, "{READY}").and_then(|()| out.flush());
     } else {
+        if !folders.is_empty() {
+            local.handle().watch_folders(folders).await;
+        }
         pages = match begin_pages(local.handle(), &args).await {
             Ok(pages) => pages,
             Err(error) => {
@@ -116,6 +121,26 @@ async fn begin_pages(handle: &Handle, args: &args::Serve) -> anyhow::Result<Opti
     }
     let _ = out.flush();
     Ok(Some(started.server))
+}
+
+/// The folders to be watched, by their whole paths.
+///
+/// # Errors
+/// One is no folder.
+fn folders(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let whole = |folder: &PathBuf| {
+        let found = folder.canonicalize().map_err(|error| {
+            wrong(format!("{} can't be watched for flows: {error}", folder.display()))
+        })?;
+        if !found.is_dir() {
+            return Err(wrong(format!(
+                "{} is no folder\nhelp: name the folder that the flow files are in",
+                folder.display()
+            )));
+        }
+        Ok(found)
+    };
+    given.iter().map(whole).collect()
 }
 
 /// What goes on without the engine, for whoever stopped it.

@@ -7,18 +7,23 @@ use sea_orm_migration::prelude::*;
 
 mod m0001_begin;
 mod m0002_people;
+mod m0003_schedules;
 
 /// The steps in order.
 #[derive(Debug)]
 pub struct Migrator;
 
 /// The number of the last step: what `meta` holds under `schema` when all of them are done.
-pub const SCHEMA: i64 = 2;
+pub const SCHEMA: i64 = 3;
 
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_begin::Migration), Box::new(m0002_people::Migration)]
+        vec![
+            Box::new(m0001_begin::Migration),
+            Box::new(m0002_people::Migration),
+            Box::new(m0003_schedules::Migration),
+        ]
     }
 }
 

@@ -139,12 +139,20 @@ impl Stage {
 
     /// Starts `weir serve` and waits until it answers.
     pub fn serve(&self) -> Server {
+        self.serve_with(&[])
+    }
+
+    /// Starts `weir serve` with these arguments and waits until it answers.
+    ///
+    /// # Panics
+    /// It does not.
+    pub fn serve_with(&self, args: &[&str]) -> Server {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.path().join("serve.log"))
             .expect("a log can be written");
-        let mut command = self.command(&["serve", "--no-web"]);
+        let mut command = self.command(&[&["serve", "--no-web"], args].concat());
         let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("weir can be started");
         let mut server = Server { child, socket: self.home().join("weir.sock") };
         until("the server answers", || {

@@ -28,6 +28,8 @@ mod policies;
 mod recovery;
 #[path = "it/rerun.rs"]
 mod rerun;
+#[path = "it/schedules.rs"]
+mod schedules;
 #[path = "it/secrets.rs"]
 mod secrets;
 #[path = "it/shipped.rs"]

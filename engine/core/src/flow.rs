@@ -188,4 +188,3 @@ pub struct Notify {
     /// The receivers, such as `mail:ops@example.org` or `webhook:dingtalk`.
     pub to: Vec<String>,
 }
-

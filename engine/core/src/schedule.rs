@@ -20,7 +20,7 @@ use crate::time::{Timestamp, format_span};
 use cron::Cron;
 use zone::{Turn, naive, seconds};
 
-pub use calendar::{BadCalendar, DaysOff};
+pub use calendar::{BadCalendar, DaysOff, NoDay};
 pub use missed::{Due, MISSED_AFTER, Settled, settle};
 
 /// When a flow runs by itself.
@@ -272,7 +272,7 @@ impl Schedule {
         }
         match self.catch_up {
             CatchUp::Count(count) if self.catch_up != CatchUp::default() => {
-                put("catch-up", count.into())
+                put("catch-up", count.into());
             }
             CatchUp::Count(_) => {}
             CatchUp::Within(span) => put("catch-up", format_span(span).into()),

@@ -101,7 +101,9 @@ fn hmac_sha256(secret: &[u8], parts: &[&[u8]]) -> [u8; 32] {
         key[..secret.len()].copy_from_slice(secret);
     }
     let mut inner = Sha256::new_with_prefix(key.map(|byte| byte ^ 0x36));
-    parts.iter().for_each(|part| inner.update(part));
+    for part in parts {
+        inner.update(part);
+    }
     let outer = Sha256::new_with_prefix(key.map(|byte| byte ^ 0x5c));
     outer.chain_update(inner.finalize()).finalize().into()
 }

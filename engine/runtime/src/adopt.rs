@@ -84,6 +84,7 @@ pub(crate) async fn live(ground: &Ground, saved: SavedRun) -> Result<Live, Error
         confirm,
         locks: Vec::new(),
         folder: began.folder,
+        parallel: began.parallel,
         diagnosed,
         outputs: BTreeMap::new(),
         captures: BTreeMap::new(),

@@ -1,11 +1,14 @@
 //! What can be asked of a home: one set of requests, answered in the same process or over the socket.
 
+mod schedule;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use weir_core::flow::compile::Choice;
 use weir_core::ids::RunId;
 use weir_core::run::{From, RecordKind, RunState};
+use weir_core::time::Timestamp;
 
 use crate::begin::{Begin, BeginError};
 use crate::engine::Handle;
@@ -114,6 +117,70 @@ pub enum Request {
         /// Which try.
         attempt: Option<u32>,
     },
+    /// Schedules: `[{"id","project","flow","schedule","spec","state","paused_by","next_due","next_local","last"}]`.
+    Schedules {
+        /// Only of this project.
+        project: Option<String>,
+        /// Only of this flow.
+        flow: Option<String>,
+    },
+    /// When a flow is due next: `[{"schedule","timezone","times":[{"due","local"}]}]`.
+    Next {
+        /// A flow file (an absolute path), or a flow's name.
+        flow: String,
+        /// Only this schedule.
+        schedule: Option<String>,
+        /// After this time; now, if not said.
+        after: Option<Timestamp>,
+        /// How many times of each schedule.
+        count: usize,
+    },
+    /// What became of the due times of a schedule, newest first: `[{"due","since","at","outcome","run","reason"}]`.
+    Fires {
+        /// The schedule's number.
+        schedule: i64,
+        /// Only due times before this.
+        before: Option<Timestamp>,
+        /// How many at most.
+        limit: u32,
+    },
+    /// The flows that are in effect, and what is wrong with newer texts: `[{"project","flow","file","version","error"}]`.
+    Flows,
+    /// Pause a schedule: `null`.
+    PauseSchedule {
+        /// The flow: `project/flow`, or `flow` if one project alone has it.
+        flow: String,
+        /// The schedule's id.
+        schedule: String,
+        /// Who asks.
+        by: String,
+    },
+    /// Let a schedule go on from now: `null`.
+    ResumeSchedule {
+        /// The flow.
+        flow: String,
+        /// The schedule's id.
+        schedule: String,
+        /// Who asks.
+        by: String,
+    },
+    /// Begin a run for each due time of a span: `{"schedule","times":[{"due","local"}],"runs":[7]}`.
+    Backfill {
+        /// A flow file (an absolute path), or a flow's name.
+        flow: String,
+        /// The schedule, if the flow has several.
+        schedule: Option<String>,
+        /// The first date, or date and time on the schedule's clock.
+        from: String,
+        /// The last.
+        to: String,
+        /// Only say which.
+        preview: bool,
+        /// How many of the runs may move at once.
+        parallel: u32,
+        /// Who asks.
+        by: String,
+    },
     /// How often each signature was met and cured.
     Signatures,
     /// Diagnoses, newest first.
@@ -177,12 +244,20 @@ impl Request {
             | Self::Signatures
             | Self::Diagnoses { .. }
             | Self::SecretList
+            | Self::Schedules { .. }
+            | Self::Next { .. }
+            | Self::Fires { .. }
+            | Self::Flows
             | Self::Verify => true,
+            // With a preview nothing is changed.
+            Self::Backfill { preview, .. } => *preview,
             Self::Begin { .. }
             | Self::Rerun { .. }
             | Self::Wish { .. }
             | Self::SecretSet { .. }
             | Self::SecretRemove { .. }
+            | Self::PauseSchedule { .. }
+            | Self::ResumeSchedule { .. }
             | Self::Backup { .. } => false,
             Self::People { ask, .. } => ask.only_looks(),
         }
@@ -298,16 +373,7 @@ pub async fn answer(handle: &Handle, request: Request) -> Result<Value, Problem>
             Ok(json!({ "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id() }))
         }
         Request::Begin { flow, params, confirm, only, from, skip, by } => {
-            let path = std::path::Path::new(&flow);
-            let loaded = if path.is_absolute() {
-                let source = Source::read(path).map_err(BeginError::from)?;
-                handle
-                    .library()
-                    .load(&source)
-                    .map_err(|mistakes| BeginError::Mistakes(mistakes, Box::new(source)))?
-            } else {
-                crate::begin::known_flow(handle, &flow).await?
-            };
+            let loaded = schedule::load(handle, &flow).await?;
             let warnings = loaded.warnings.len();
             let begin = Begin {
                 params,
@@ -371,6 +437,26 @@ pub async fn answer(handle: &Handle, request: Request) -> Result<Value, Problem>
         }
         Request::Watch { .. } => Err(Problem::call("this is answered by a stream")),
         Request::Log { run, path, attempt } => log(handle, RunId(run), &path, attempt).await,
+        Request::Schedules { project, flow } => {
+            schedule::list(handle, project.as_deref(), flow.as_deref()).await
+        }
+        Request::Next { flow, schedule, after, count } => {
+            schedule::next(handle, &flow, schedule.as_deref(), after, count).await
+        }
+        Request::Fires { schedule, before, limit } => {
+            schedule::fires(handle, schedule, before, limit).await
+        }
+        Request::Flows => schedule::flows(handle).await,
+        Request::PauseSchedule { flow, schedule, by } => {
+            schedule::pause(handle, &flow, &schedule, true, &by).await
+        }
+        Request::ResumeSchedule { flow, schedule, by } => {
+            schedule::pause(handle, &flow, &schedule, false, &by).await
+        }
+        Request::Backfill { flow, schedule, from, to, preview, parallel, by } => {
+            let span = schedule::Span { from, to, is_preview: preview, parallel };
+            schedule::backfill(handle, &flow, schedule.as_deref(), span, &by).await
+        }
         Request::Signatures => {
             let counts = store.signature_counts().await?;
             Ok(counts

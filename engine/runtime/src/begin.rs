@@ -2,7 +2,7 @@
 //! is written.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -21,6 +21,7 @@ use crate::input::{NewRun, Refusal};
 use crate::library::{Loaded, ReadError, Source, VersionError};
 use crate::live::{Began, OriginResults};
 use crate::store;
+use crate::store::rows::VersionRow;
 
 /// What is asked for.
 #[derive(Debug)]
@@ -137,34 +138,126 @@ struct Worked {
 pub(crate) async fn prepare(ground: &Ground, begin: Begin) -> Result<NewRun, BeginError> {
     let Worked { loaded, start, origin, inherited, .. } =
         work_out(ground, begin.what, &begin.choice).await?;
-    let compiled = loaded.compiled;
     let mut given = inherited;
     given.extend(begin.params);
-    let values = Arc::new(resolve(&compiled, &given).map_err(BeginError::Bad)?);
-    let sealed_params = seal_params(ground, &values);
-    let bad = |why: String| BeginError::Bad(vec![why]);
-    let key = fill::concurrency_key(&compiled, &values).map_err(bad)?;
-    let locks = locks_of(&compiled, &values).map_err(bad)?;
+    let ready = Ready::new(&loaded, given, begin.confirm, &|values| seal_params(ground, values))
+        .map_err(BeginError::Bad)?;
     let (origin, origin_results) =
         origin.map_or((None, OriginResults::default()), |(run, results)| (Some(run.0), results));
     Ok(NewRun {
-        compiled,
-        version: loaded.version,
         blobs: loaded.blobs,
-        values,
-        sealed_params,
-        confirm: begin.confirm,
         start,
         origin,
         origin_results,
         parent: begin.parent,
-        by: begin.by,
         due_at: begin.due_at,
         request: begin.request,
-        key,
-        locks,
-        folder: loaded.folder,
+        ..ready.run(&begin.by, Timestamp::ZERO)
     })
+}
+
+/// A run of a flow with all that does not differ from run to run worked out: schedules begin many.
+#[derive(Clone, Debug)]
+pub(crate) struct Ready {
+    /// The flow.
+    pub(crate) compiled: Arc<Compiled>,
+    pub(crate) version: VersionRow,
+    /// Values for parameters, as they were given.
+    pub(crate) given: Map<String, Value>,
+    values: Arc<Values>,
+    sealed_params: String,
+    confirm: Vec<String>,
+    key: String,
+    locks: Vec<String>,
+    folder: PathBuf,
+    /// How many runs of the flow may move beside it.
+    pub(crate) parallel: Option<u32>,
+}
+
+impl Ready {
+    /// Works it out. All that does not fit is told.
+    pub(crate) fn new(
+        loaded: &Loaded,
+        given: Map<String, Value>,
+        confirm: Vec<String>,
+        seal: &dyn Fn(&Values) -> String,
+    ) -> Result<Self, Vec<String>> {
+        let compiled = Arc::clone(&loaded.compiled);
+        let values = Arc::new(resolve(&compiled, &given)?);
+        let bad = |why: String| vec![why];
+        Ok(Self {
+            key: fill::concurrency_key(&compiled, &values).map_err(bad)?,
+            locks: locks_of(&compiled, &values).map_err(bad)?,
+            sealed_params: seal(&values),
+            version: loaded.version.clone(),
+            folder: loaded.folder.clone(),
+            compiled,
+            given,
+            values,
+            confirm,
+            parallel: None,
+        })
+    }
+
+    /// One whose values are templates that are filled in when something happens.
+    pub(crate) fn unfilled(
+        loaded: &Loaded,
+        given: Map<String, Value>,
+        confirm: Vec<String>,
+    ) -> Self {
+        Self {
+            compiled: Arc::clone(&loaded.compiled),
+            version: loaded.version.clone(),
+            given,
+            values: Arc::default(),
+            sealed_params: "{}".to_owned(),
+            confirm,
+            key: String::new(),
+            locks: Vec::new(),
+            folder: loaded.folder.clone(),
+            parallel: None,
+        }
+    }
+
+    /// The same with other values.
+    pub(crate) fn with(
+        &self,
+        given: Map<String, Value>,
+        seal: &dyn Fn(&Values) -> String,
+    ) -> Result<Self, String> {
+        let values = Arc::new(resolve(&self.compiled, &given).map_err(|bad| bad.join("; "))?);
+        Ok(Self {
+            key: fill::concurrency_key(&self.compiled, &values)?,
+            locks: locks_of(&self.compiled, &values)?,
+            sealed_params: seal(&values),
+            given,
+            values,
+            ..self.clone()
+        })
+    }
+
+    /// A run of it for a time.
+    pub(crate) fn run(&self, by: &str, due_at: Timestamp) -> NewRun {
+        NewRun {
+            compiled: Arc::clone(&self.compiled),
+            version: self.version.clone(),
+            blobs: Vec::new(),
+            values: Arc::clone(&self.values),
+            sealed_params: self.sealed_params.clone(),
+            confirm: self.confirm.clone(),
+            start: Start::default(),
+            origin: None,
+            origin_results: OriginResults::default(),
+            parent: None,
+            by: by.to_owned(),
+            due_at: Some(due_at),
+            key: self.key.clone(),
+            locks: self.locks.clone(),
+            folder: self.folder.clone(),
+            parallel: self.parallel,
+            request: None,
+        }
+    }
 }
 
 async fn work_out(ground: &Ground, what: What, choice: &Choice) -> Result<Worked, BeginError> {
@@ -238,7 +331,7 @@ async fn work_out_rerun(
     Ok(Worked { loaded, start, preview, origin: Some((origin, results)), inherited })
 }
 
-async fn same(
+pub(crate) async fn same(
     ground: &Ground,
     version: &str,
     compiled: &Arc<Compiled>,
@@ -263,7 +356,7 @@ async fn newest_of(ground: &Ground, version: &str) -> Result<Loaded, BeginError>
     load_file(ground, &kept.file)
 }
 
-fn load_file(ground: &Ground, file: &Path) -> Result<Loaded, BeginError> {
+pub(crate) fn load_file(ground: &Ground, file: &Path) -> Result<Loaded, BeginError> {
     let source = Source::read(file)?;
     ground
         .library
@@ -445,7 +538,7 @@ pub(crate) fn resolve(
     })
 }
 
-fn seal_params(ground: &Ground, values: &Values) -> String {
+pub(crate) fn seal_params(ground: &Ground, values: &Values) -> String {
     let mut kept: Map<String, Value> = values.plain.clone().into_iter().collect();
     for (name, secret) in &values.secrets {
         let sealed = ground.secrets.vault().seal_text("param", name, secret.expose());

@@ -85,6 +85,7 @@ pub(crate) struct Shared {
     pub(crate) processes: Arc<Client>,
     events: broadcast::Sender<Arc<[EventRow]>>,
     known_secrets: Mutex<BTreeMap<(String, String), String>>,
+    folders: Mutex<Option<crate::folders::Folders>>,
 }
 
 impl std::ops::Deref for Shared {
@@ -110,6 +111,7 @@ impl Engine {
             ground: Ground { store: store.clone(), secrets, library: config.library },
             processes: Arc::clone(&processes),
             events: broadcast::channel(1024).0,
+            folders: Mutex::default(),
         });
         let handle = Handle { inputs: inputs.clone(), shared: Arc::clone(&shared) };
         let children = Arc::new(Children { handle: OnceLock::new() });
@@ -123,6 +125,11 @@ impl Engine {
             flights: Mutex::default(),
         });
         let mut turn = Turn::new(config.slots, store.last_run_id().await?.0);
+        turn.timetable.adopt(
+            store.loaded_flows().await?,
+            store.schedules().await?,
+            store.fires_ahead().await?,
+        );
         let unfinished = if config.takes_up { store.unfinished().await? } else { Vec::new() };
         for saved in unfinished {
             match crate::adopt::live(&shared, saved).await {
@@ -150,6 +157,7 @@ impl Engine {
 
     /// Stops moving runs once all that has happened is durable. Jobs that work go on; the next engine takes them up.
     pub async fn stop(mut self) {
+        drop(self.handle.shared.folders.lock().unwrap_or_else(PoisonError::into_inner).take());
         let _ = self.stop.send(Input::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -279,6 +287,16 @@ impl World for RealWorld {
         self.shared.store.home().clone()
     }
 
+    fn seal(&self, values: &weir_core::params::Values) -> String {
+        crate::begin::seal_params(&self.shared, values)
+    }
+
+    fn fires_after(&mut self, schedule: i64, after: Timestamp) -> Result<Vec<Timestamp>, String> {
+        self.runtime
+            .block_on(self.shared.store.fires_after(schedule, after))
+            .map_err(|error| error.to_string())
+    }
+
     fn is_watched(&self) -> bool {
         self.shared.events.receiver_count() > 0
     }
@@ -348,6 +366,98 @@ impl Handle {
     /// What keeps the engine from writing, if anything.
     pub async fn trouble(&self) -> Option<String> {
         self.look(|turn| turn.trouble.clone()).await.flatten()
+    }
+
+    /// Flows that are in effect, or were when the engine before this one ended.
+    pub(crate) async fn loaded_flows(&self) -> Vec<crate::store::rows::FlowRow> {
+        self.look(Turn::loaded_flows).await.unwrap_or_default()
+    }
+
+    /// The number of a schedule, by its project, flow and id.
+    pub(crate) async fn schedule_id(&self, name: (String, String, String)) -> Option<i64> {
+        self.look(move |turn| turn.schedule_id(&name.0, &name.1, &name.2)).await.flatten()
+    }
+
+    /// Gives the loop something to do. Says whether it still takes anything.
+    pub(crate) fn send(&self, input: Input) -> bool {
+        self.inputs.send(input).is_ok()
+    }
+
+    /// Watches folders of flows from now on: what is in them is in effect. What was watched before no longer is.
+    pub async fn watch_folders(&self, folders: Vec<PathBuf>) {
+        let folders = crate::folders::Folders::watch(self.clone(), folders).await;
+        let mut watched = self.shared.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        *watched = Some(folders);
+    }
+
+    /// Looks at the watched folders now.
+    pub fn rescan(&self) {
+        let watched = self.shared.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folders) = watched.as_ref() {
+            folders.look();
+        }
+    }
+
+    /// The files of the watched folders.
+    pub fn flow_files(&self) -> BTreeMap<PathBuf, crate::folders::FileState> {
+        let watched = self.shared.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.as_ref().map(crate::folders::Folders::files).unwrap_or_default()
+    }
+
+    /// Pauses a schedule, or lets it go on. It is durable when this returns.
+    ///
+    /// # Errors
+    /// There is no such schedule, or nothing would change.
+    pub async fn pause_schedule(
+        &self,
+        (project, flow, name): (&str, &str, &str),
+        is_paused: bool,
+        by: &str,
+    ) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let ask = crate::fire::Ask::Pause {
+            project: project.to_owned(),
+            flow: flow.to_owned(),
+            name: name.to_owned(),
+            is_paused,
+            by: by.to_owned(),
+        };
+        let reply = Box::new(move |result| drop(reply.send(result)));
+        self.inputs.send(Input::Schedule(ask, reply)).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Begins a run for each due time of a schedule, all or none. They are durable when this returns.
+    ///
+    /// # Errors
+    /// The schedule's parameters do not fit its flow.
+    pub async fn backfill(
+        &self,
+        loaded: &crate::library::Loaded,
+        schedule: &weir_core::schedule::Schedule,
+        dues: Vec<Timestamp>,
+        parallel: u32,
+        by: &str,
+    ) -> Result<Vec<RunId>, BeginError> {
+        let seal =
+            |values: &weir_core::params::Values| crate::begin::seal_params(&self.shared, values);
+        let (given, confirm) = (schedule.params.clone(), schedule.confirm.clone());
+        let mut ready =
+            crate::begin::Ready::new(loaded, given, confirm, &seal).map_err(BeginError::Bad)?;
+        ready.parallel = Some(parallel.max(1));
+        let ready = Box::new(ready);
+        let (reply, answer) = oneshot::channel();
+        let reply = Box::new(move |result| drop(reply.send(result)));
+        self.inputs
+            .send(Input::Backfill {
+                ready,
+                blobs: loaded.blobs.clone(),
+                dues,
+                by: by.to_owned(),
+                reply,
+            })
+            .map_err(|_| stopped())?;
+        Ok(answer.await.map_err(|_| stopped())??)
     }
 
     async fn look<T: Send + 'static>(

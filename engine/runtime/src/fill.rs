@@ -325,12 +325,8 @@ impl Turn {
     }
 
     /// What the templates of a task see.
-    fn context(
-        &mut self,
-        run: RunId,
-        task: TaskIx,
-        world: &mut dyn World,
-    ) -> Result<Context, String> {
+    /// What tasks left behind before the run was taken up, read once.
+    pub(crate) fn read_results(&mut self, run: RunId, world: &mut dyn World) -> Result<(), String> {
         let live = self.runs.get_mut(&run).ok_or("the run has ended")?;
         if !live.has_results {
             let results = world.results(run)?;
@@ -343,6 +339,16 @@ impl Turn {
             }
             live.has_results = true;
         }
+        Ok(())
+    }
+
+    fn context(
+        &mut self,
+        run: RunId,
+        task: TaskIx,
+        world: &mut dyn World,
+    ) -> Result<Context, String> {
+        self.read_results(run, world)?;
         let live = &self.runs[&run];
         let at = &live.run.tasks()[task.at()];
         let job = Arc::clone(&live.compiled.jobs[at.job.at()]);
@@ -478,6 +484,13 @@ fn secret_names(job: &Job) -> BTreeSet<String> {
 }
 
 /// The jobs beside a task, and beside what holds it, of those names.
+/// All jobs of a run but those in groups, as templates see them.
+pub(crate) fn jobs_of(live: &Live) -> BTreeMap<String, JobFacts> {
+    let all = BTreeSet::from(["*".to_owned()]);
+    let jobs = jobs_named(live, ScopeIx(0), &all).into_iter();
+    jobs.map(|job| (live.job_name(job).to_owned(), facts(live, TaskIx(job.0)))).collect()
+}
+
 fn visible_jobs(live: &Live, task: TaskIx, names: &BTreeSet<String>) -> BTreeMap<String, JobFacts> {
     let mut found = BTreeMap::new();
     let mut level = Some(task);

@@ -65,6 +65,8 @@ pub(crate) struct NewRun {
     pub(crate) key: String,
     pub(crate) locks: Vec<String>,
     pub(crate) folder: PathBuf,
+    /// How many runs of the flow may move beside it, whatever the flow says: for runs made for a span of dates.
+    pub(crate) parallel: Option<u32>,
 }
 
 /// What a person asks of a run.
@@ -100,13 +102,43 @@ pub enum Wish {
 /// It happened.
 pub(crate) enum Input {
     Begin(Box<NewRun>, Reply<RunId>),
-    Wish { run: RunId, wish: Wish, by: String, reply: Reply<()> },
-    AttemptStarted { id: AttemptId, handle: Handle },
-    AttemptUnreached { id: AttemptId },
-    AttemptEnded { id: AttemptId, outcome: Outcome, found: Option<Box<Found>> },
-    Committed { number: u64, result: Result<(), CommitFailure> },
+    /// Something is asked of the schedules.
+    Schedule(crate::fire::Ask, Reply<()>),
+    /// Begin a run for each of these due times.
+    Backfill {
+        ready: Box<crate::begin::Ready>,
+        blobs: Vec<BlobRow>,
+        dues: Vec<Timestamp>,
+        by: String,
+        reply: Reply<Vec<RunId>>,
+    },
+    Wish {
+        run: RunId,
+        wish: Wish,
+        by: String,
+        reply: Reply<()>,
+    },
+    AttemptStarted {
+        id: AttemptId,
+        handle: Handle,
+    },
+    AttemptUnreached {
+        id: AttemptId,
+    },
+    AttemptEnded {
+        id: AttemptId,
+        outcome: Outcome,
+        found: Option<Box<Found>>,
+    },
+    Committed {
+        number: u64,
+        result: Result<(), CommitFailure>,
+    },
     Ask(Box<dyn FnOnce(&crate::turn::Turn) + Send>),
-    Wait { run: RunId, done: Box<dyn FnOnce() + Send> },
+    Wait {
+        run: RunId,
+        done: Box<dyn FnOnce() + Send>,
+    },
     Stop,
 }
 

@@ -17,6 +17,8 @@ mod diagnosis;
 pub mod door;
 pub mod engine;
 mod fill;
+mod fire;
+pub mod folders;
 mod gates;
 pub mod home;
 pub mod hosts;
@@ -35,6 +37,7 @@ mod sim;
 pub mod store;
 pub mod supervise;
 mod timers;
+mod timetable;
 mod turn;
 pub mod view;
 

@@ -48,6 +48,8 @@ pub(crate) struct Live {
     pub(crate) folder: PathBuf,
     /// The last diagnosis of each task whose outcome is not known yet.
     pub(crate) diagnosed: BTreeMap<TaskIx, DiagnosisRow>,
+    /// How many runs of the flow may move beside it, whatever the flow says.
+    pub(crate) parallel: Option<u32>,
     /// Attempts that an earlier engine may have begun.
     pub(crate) adopted: BTreeSet<(TaskIx, u32)>,
 }
@@ -62,6 +64,9 @@ pub(crate) struct Began {
     pub(crate) folder: PathBuf,
     /// Whether items of a `foreach` that ended well in the origin are reused.
     pub(crate) reuses_items: bool,
+    /// How many runs of the flow may move beside it, whatever the flow says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parallel: Option<u32>,
 }
 
 /// What the engine knows about an event beyond what `step` needs.

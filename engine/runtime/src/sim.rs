@@ -7,6 +7,7 @@
 //! * `swarm`: runs, faults and people chosen by a seed
 //! * `attempts`: those whose end is asked for, carried out for real
 //! * `crashes`: one scenario, stopped at every point
+//! * `schedules`: due times over months
 //! * `costs`: what a commit may cost
 
 mod attempts;
@@ -18,5 +19,6 @@ mod hosts;
 mod lab;
 mod mirror;
 mod random;
+mod schedules;
 mod swarm;
 mod types;

@@ -24,6 +24,7 @@ mod faults;
 pub mod people;
 mod read;
 pub mod rows;
+mod schedule;
 mod table;
 mod verify;
 mod writer;

@@ -31,6 +31,7 @@ use crate::limits::{Limits, Who};
 use crate::live::{Live, Note};
 use crate::store::rows::{Batch, EventRow};
 use crate::timers::Timers;
+use crate::timetable::Timetable;
 
 /// What a turn needs of the world.
 pub(crate) trait World {
@@ -55,6 +56,10 @@ pub(crate) trait World {
     fn library(&self) -> Arc<Library>;
     /// The data folder.
     fn home(&self) -> Home;
+    /// Values of parameters as they are kept: those that must not be seen are sealed.
+    fn seal(&self, values: &weir_core::params::Values) -> String;
+    /// The due times of a schedule after a time that are settled, or why that can't be read.
+    fn fires_after(&mut self, schedule: i64, after: Timestamp) -> Result<Vec<Timestamp>, String>;
 }
 
 /// What the tasks of a run left behind.
@@ -73,9 +78,10 @@ pub(crate) struct Turn {
     limits: Limits,
     gates: Gates,
     timers: Timers,
+    pub(crate) timetable: Timetable,
     started: VecDeque<(Timestamp, AttemptId)>,
-    batch: Batch,
-    after: After,
+    pub(crate) batch: Batch,
+    pub(crate) after: After,
     committing: Option<(u64, After)>,
     handed_back: Option<(Timestamp, Box<Batch>)>,
     number: u64,
@@ -96,9 +102,9 @@ pub(crate) struct Turn {
 
 /// What may be done once a batch is durable.
 #[derive(Default)]
-struct After {
+pub(crate) struct After {
     commands: Vec<(RunId, Command)>,
-    answers: Vec<Box<dyn FnOnce() + Send>>,
+    pub(crate) answers: Vec<Box<dyn FnOnce() + Send>>,
     events: Vec<EventRow>,
     /// Something happened that is not among `events`, as nobody watched then. Who began to watch before it is
     /// durable has not found it in the store, so must be told to look again.
@@ -126,6 +132,7 @@ impl Turn {
             limits: Limits::new(slots),
             gates: Gates::default(),
             timers: Timers::default(),
+            timetable: Timetable::default(),
             started: VecDeque::new(),
             batch: Batch::default(),
             after: After::default(),
@@ -201,6 +208,11 @@ impl Turn {
     pub(crate) fn take(&mut self, input: Input, world: &mut dyn World) {
         match input {
             Input::Begin(new, reply) => self.begin(*new, reply, world),
+            Input::Schedule(ask, reply) => self.schedule(ask, reply, world),
+            Input::Backfill { ready, blobs, dues, by, reply } => {
+                self.keep_version(&ready.version, blobs);
+                self.backfill(&ready, &dues, &by, reply, world);
+            }
             Input::Wish { run, wish, by, reply } => self.wish(run, wish, by, reply, world),
             Input::AttemptStarted { id, handle } if handle.is_folder() => {
                 self.started.push_back((world.now().plus(START_MAY_WAIT), id));
@@ -240,6 +252,7 @@ impl Turn {
     /// What is due by now, and then the batch. Call it when all inputs that wait are taken.
     pub(crate) fn finish(&mut self, world: &mut dyn World) {
         let now = world.now();
+        self.fire_due(now, world);
         let mut early = Vec::new();
         while let Some((at, run, task)) = self.timers.take_due(now) {
             let event = task.map_or(Event::RunDue, |task| Event::Due { task });
@@ -280,7 +293,8 @@ impl Turn {
     pub(crate) fn next_wake(&self) -> Option<Timestamp> {
         let resubmit_at = self.handed_back.as_ref().map(|(at, _)| *at);
         let tell_at = self.started.front().map(|(at, _)| *at);
-        self.timers.next().into_iter().chain(resubmit_at).chain(tell_at).min()
+        let due_at = self.timetable.next();
+        self.timers.next().into_iter().chain(due_at).chain(resubmit_at).chain(tell_at).min()
     }
 
     /// How many alarms are set, wanted or not.
@@ -352,17 +366,24 @@ fn is_wanted(live: Option<&Live>, at: Timestamp, task: Option<TaskIx>) -> bool {
 
 fn entry_of(live: &Live) -> Entry {
     let concurrency = &live.compiled.flow.concurrency;
+    let limit = match concurrency.policy {
+        ConcurrencyPolicy::Parallel => 0,
+        ConcurrencyPolicy::Queue
+        | ConcurrencyPolicy::Skip
+        | ConcurrencyPolicy::CancelRunning
+        | ConcurrencyPolicy::Pipeline => concurrency.limit,
+    };
+    // One of many that were made together waits its turn: none of them is skipped or ends another.
+    let (policy, limit) = match live.parallel {
+        None => (concurrency.policy, limit),
+        Some(parallel) if limit == 0 => (ConcurrencyPolicy::Queue, parallel),
+        Some(parallel) => (ConcurrencyPolicy::Queue, parallel.min(limit)),
+    };
     Entry {
         run: live.id(),
         key: format!("{}/{}/{}", live.row.project, live.row.flow, live.row.key),
-        policy: concurrency.policy,
-        limit: match concurrency.policy {
-            ConcurrencyPolicy::Parallel => 0,
-            ConcurrencyPolicy::Queue
-            | ConcurrencyPolicy::Skip
-            | ConcurrencyPolicy::CancelRunning
-            | ConcurrencyPolicy::Pipeline => concurrency.limit,
-        },
+        policy,
+        limit,
     }
 }
 

@@ -27,6 +27,11 @@ pub struct BadCalendar {
     pub message: String,
 }
 
+/// A text that is no day off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is no day")]
+pub struct NoDay;
+
 /// The longest event that is taken for days off.
 const LONGEST: i64 = 366;
 
@@ -55,23 +60,24 @@ impl DaysOff {
     ///
     /// # Errors
     /// It is none of these.
-    pub fn add(&mut self, text: &str) -> Result<(), ()> {
+    pub fn add(&mut self, text: &str) -> Result<(), NoDay> {
         const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-        let date = |text: &str| NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d").map_err(|_| ());
+        let date =
+            |text: &str| NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d").map_err(|_| NoDay);
         let lower = text.trim().to_ascii_lowercase();
         let short = lower.get(..3).unwrap_or_default();
         if let Some(at) = WEEKDAYS.iter().position(|day| *day == short) {
             const WHOLE: [&str; 7] =
                 ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
             if lower.len() != 3 && lower != WHOLE[at] {
-                return Err(());
+                return Err(NoDay);
             }
             self.weekdays |= 1 << at;
         } else if let Some((first, last)) = lower.split_once("..") {
             let (first, last) = (date(first)?, date(last)?);
             let length = (last - first).num_days();
             if !(0..=10 * LONGEST).contains(&length) {
-                return Err(());
+                return Err(NoDay);
             }
             self.dates.extend(first.iter_days().take(length as usize + 1));
         } else if let Ok(date) = date(&lower) {
@@ -132,7 +138,7 @@ impl DaysOff {
                     event.without.extend(value.split(',').filter_map(day));
                 }
                 ("STATUS", Some(event)) => {
-                    event.is_cancelled = value.eq_ignore_ascii_case("CANCELLED")
+                    event.is_cancelled = value.eq_ignore_ascii_case("CANCELLED");
                 }
                 _ => {}
             }
@@ -273,7 +279,7 @@ mod tests {
         for text in
             ["", "Sa", "Sattag", "24.12.2026", "13-01", "2026-02-30", "2027-01-03..2027-01-01"]
         {
-            assert_eq!(days.add(text), Err(()), "{text}");
+            assert_eq!(days.add(text), Err(NoDay), "{text}");
         }
         for (text, is_off) in [
             ("2026-12-24", true),

@@ -232,7 +232,7 @@ impl Days {
 }
 
 impl Weekdays {
-    fn of(&self, length: u32, first: u32) -> u32 {
+    fn of(self, length: u32, first: u32) -> u32 {
         let mut days = 0;
         for day in 1..=length {
             let weekday = (first + day - 1) % 7;

@@ -88,6 +88,15 @@ impl World for Made {
         true
     }
 
+    fn seal(&self, values: &weir_core::params::Values) -> String {
+        assert!(values.secrets.is_empty(), "no flow here has secret parameters");
+        Value::Object(values.plain.clone().into_iter().collect()).to_string()
+    }
+
+    fn fires_after(&mut self, schedule: i64, after: Timestamp) -> Result<Vec<Timestamp>, String> {
+        Ok(self.rt.block_on(self.store.fires_after(schedule, after)).expect("the store is read"))
+    }
+
     fn library(&self) -> Arc<Library> {
         Arc::clone(&self.library)
     }
@@ -229,6 +238,12 @@ impl Lab {
         self.mirror.compare_store(&saved);
         self.mirror.lost();
         self.turn = Turn::new(self.slots, last.0);
+        let kept = self.rt.block_on(async {
+            let (flows, schedules) = (store.loaded_flows().await?, store.schedules().await?);
+            Ok::<_, crate::store::Error>((flows, schedules, store.fires_ahead().await?))
+        });
+        let (flows, schedules, ahead) = kept.expect("the store is read");
+        self.turn.timetable.adopt(flows, schedules, ahead);
         self.last_submitted = 0;
         for saved in saved {
             let live =

@@ -4,8 +4,8 @@ use weir_core::time::Timestamp;
 
 use super::people::RequestRow;
 use super::rows::{
-    AttemptRow, BlobRow, BlockRow, DiagnosisRow, EventRow, ResultRow, RunChange, RunRow, SecretRow,
-    TaskRow, VersionRow,
+    AttemptRow, BlobRow, BlockRow, DiagnosisRow, EventRow, FireRow, FlowRow, ResultRow, RunChange,
+    RunRow, ScheduleEventRow, ScheduleRow, SecretRow, TaskRow, VersionRow,
 };
 use super::table::{Form, Row, Values};
 
@@ -334,5 +334,126 @@ impl Row for SecretRow {
             .text(&self.key_id)
             .int(self.at.millis())
             .text(&self.by);
+    }
+}
+
+impl Row for FlowRow {
+    const TABLE: &'static str = "flow";
+    const COLUMNS: &'static [&'static str] = &["project", "flow", "version", "file", "gone", "at"];
+    const FORM: Form = Form::Replace(&["version", "file", "gone", "at"]);
+    const KEY: &'static str = "project, flow";
+    type Key<'a> = (&'a str, &'a str);
+
+    fn key(&self) -> (&str, &str) {
+        (&self.project, &self.flow)
+    }
+
+    fn bind(&self, values: &mut Values<'_, '_>) {
+        values
+            .text(&self.project)
+            .text(&self.flow)
+            .text(&self.version)
+            .text(&self.file)
+            .int(self.is_gone)
+            .int(self.at.millis());
+    }
+}
+
+impl Row for ScheduleRow {
+    const TABLE: &'static str = "schedule";
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "project",
+        "flow",
+        "name",
+        "version",
+        "spec",
+        "state",
+        "paused_by",
+        "paused_at",
+        "up_to",
+        "next_due",
+        "seq",
+        "at",
+    ];
+    const FORM: Form = Form::Replace(&[
+        "version",
+        "spec",
+        "state",
+        "paused_by",
+        "paused_at",
+        "up_to",
+        "next_due",
+        "seq",
+    ]);
+    const KEY: &'static str = "id";
+    type Key<'a> = i64;
+
+    fn key(&self) -> i64 {
+        self.id
+    }
+
+    fn bind(&self, values: &mut Values<'_, '_>) {
+        values
+            .int(self.id)
+            .text(&self.project)
+            .text(&self.flow)
+            .text(&self.name)
+            .text(&self.version)
+            .text(&self.spec)
+            .int(self.state)
+            .maybe_text(self.paused_by.as_deref())
+            .maybe_int(self.paused_at.map(Timestamp::millis))
+            .int(self.up_to.millis())
+            .maybe_int(self.next_due.map(Timestamp::millis))
+            .int(self.seq)
+            .int(self.at.millis());
+    }
+}
+
+impl Row for ScheduleEventRow {
+    const TABLE: &'static str = "schedule_event";
+    const COLUMNS: &'static [&'static str] = &["schedule", "seq", "at", "kind", "\"by\"", "detail"];
+    const FORM: Form = Form::Insert;
+    const KEY: &'static str = "schedule, seq";
+    type Key<'a> = (i64, i64);
+
+    fn key(&self) -> (i64, i64) {
+        (self.schedule, self.seq)
+    }
+
+    fn bind(&self, values: &mut Values<'_, '_>) {
+        values
+            .int(self.schedule)
+            .int(self.seq)
+            .int(self.at.millis())
+            .int(self.kind)
+            .maybe_text(self.by.as_deref())
+            .maybe_text(self.detail.as_deref());
+    }
+}
+
+impl Row for FireRow {
+    const TABLE: &'static str = "fire";
+    const COLUMNS: &'static [&'static str] =
+        &["schedule", "due_at", "since", "at", "outcome", "run", "cause", "reason"];
+    const FORM: Form = Form::Insert;
+    const KEY: &'static str = "schedule, due_at";
+    type Key<'a> = (i64, Timestamp);
+
+    fn key(&self) -> (i64, Timestamp) {
+        (self.schedule, self.due_at)
+    }
+
+    fn bind(&self, values: &mut Values<'_, '_>) {
+        values
+            .int(self.schedule)
+            .int(self.due_at.millis())
+            .int(self.since.millis())
+            .int(self.at.millis())
+            .int(self.outcome)
+            .maybe_int(self.run)
+            .maybe_text(self.cause.as_deref())
+            .maybe_text(self.reason.as_deref());
     }
 }

@@ -206,6 +206,188 @@ pub struct VersionRow {
     pub at: Timestamp,
 }
 
+/// A flow that a server has loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowRow {
+    /// The project, or empty.
+    pub project: String,
+    /// The flow.
+    pub flow: String,
+    /// The version in effect.
+    pub version: String,
+    /// Where its text is.
+    pub file: String,
+    /// Its text is not there any more.
+    pub is_gone: bool,
+    /// Since when this version is in effect.
+    pub at: Timestamp,
+}
+
+/// A schedule of a flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleRow {
+    /// Its number.
+    pub id: i64,
+    /// The project, or empty.
+    pub project: String,
+    /// The flow.
+    pub flow: String,
+    /// Its id within the flow.
+    pub name: String,
+    /// The flow version that says so.
+    pub version: String,
+    /// What it says, for people and to be told apart.
+    pub spec: String,
+    /// [`ScheduleState`] as its code.
+    pub state: u8,
+    /// Who paused it, if it is paused.
+    pub paused_by: Option<String>,
+    /// Since when it is paused.
+    pub paused_at: Option<Timestamp>,
+    /// All due times up to here are settled.
+    pub up_to: Timestamp,
+    /// The next due time, if one is known.
+    pub next_due: Option<Timestamp>,
+    /// The number of its last event.
+    pub seq: i64,
+    /// When it was first seen.
+    pub at: Timestamp,
+}
+
+/// What a schedule is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScheduleState {
+    /// It runs its flow.
+    Active,
+    /// No due time is left.
+    Ended,
+    /// No loaded flow has it.
+    Removed,
+}
+
+impl ScheduleState {
+    /// Its number in rows.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Active => 0,
+            Self::Ended => 1,
+            Self::Removed => 2,
+        }
+    }
+
+    /// Its name.
+    pub fn name(code: u8) -> &'static str {
+        match code {
+            0 => "active",
+            1 => "ended",
+            _ => "removed",
+        }
+    }
+}
+
+/// Something that happened to a schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleEventRow {
+    /// The schedule.
+    pub schedule: i64,
+    /// Its number, from 1, without gaps.
+    pub seq: i64,
+    /// When.
+    pub at: Timestamp,
+    /// [`ScheduleEvent`] as its code.
+    pub kind: u8,
+    /// Who did it, if a person.
+    pub by: Option<String>,
+    /// More, as JSON.
+    pub detail: Option<String>,
+}
+
+/// What can happen to a schedule. Its due times are told by [`FireRow`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScheduleEvent {
+    /// It was seen for the first time, or again after it was removed.
+    Added,
+    /// Its text says something else.
+    Changed,
+    /// No loaded flow has it any more.
+    Removed,
+    /// A person paused it.
+    Paused,
+    /// A person resumed it.
+    Resumed,
+    /// No due time is left.
+    Ended,
+    /// The clock was set back behind times that had been settled.
+    SetBack,
+}
+
+impl ScheduleEvent {
+    /// Its number in rows.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Added => 0,
+            Self::Changed => 1,
+            Self::Removed => 2,
+            Self::Paused => 3,
+            Self::Resumed => 4,
+            Self::Ended => 5,
+            Self::SetBack => 6,
+        }
+    }
+}
+
+/// What became of a due time, or of a span of them that was missed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FireRow {
+    /// The schedule.
+    pub schedule: i64,
+    /// The due time; the last of a span.
+    pub due_at: Timestamp,
+    /// The first of a span; else the due time.
+    pub since: Timestamp,
+    /// When it was settled.
+    pub at: Timestamp,
+    /// [`FireOutcome`] as its code.
+    pub outcome: u8,
+    /// The run that began.
+    pub run: Option<i64>,
+    /// What happened, where time alone does not tell: it begins one run.
+    pub cause: Option<String>,
+    /// Why there is no run, for people.
+    pub reason: Option<String>,
+}
+
+/// What became of a due time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FireOutcome {
+    /// A run began.
+    Run,
+    /// It was missed, and its schedule does not make up for it.
+    Missed,
+    /// A run could not begin.
+    Refused,
+}
+
+impl FireOutcome {
+    /// Its number in rows.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Run => 0,
+            Self::Missed => 1,
+            Self::Refused => 2,
+        }
+    }
+
+    /// Its name.
+    pub fn name(code: u8) -> &'static str {
+        match code {
+            0 => "run",
+            1 => "missed",
+            _ => "refused",
+        }
+    }
+}
+
 /// A text by its hash.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlobRow {
@@ -276,6 +458,14 @@ pub struct Batch {
     pub events: Vec<EventRow>,
     /// Requests that count once and were met now.
     pub requests: Vec<super::people::RequestRow>,
+    /// Flows that were loaded or are gone; the last word on a flow wins.
+    pub flows: Vec<FlowRow>,
+    /// Schedules that changed; the last word on a schedule wins.
+    pub schedules: Vec<ScheduleRow>,
+    /// What happened to schedules, all of it.
+    pub schedule_events: Vec<ScheduleEventRow>,
+    /// What became of due times, all of it.
+    pub fires: Vec<FireRow>,
 }
 
 impl Batch {
@@ -298,6 +488,10 @@ impl Batch {
             diagnoses,
             events,
             requests,
+            flows,
+            schedules,
+            schedule_events,
+            fires,
         } = self;
         blobs.len()
             + versions.len()
@@ -310,6 +504,10 @@ impl Batch {
             + diagnoses.len()
             + events.len()
             + requests.len()
+            + flows.len()
+            + schedules.len()
+            + schedule_events.len()
+            + fires.len()
     }
 
     /// Puts `later` behind this one: committing both in order and committing the sum is the same.
@@ -325,6 +523,10 @@ impl Batch {
         self.diagnoses.append(&mut later.diagnoses);
         self.events.append(&mut later.events);
         self.requests.append(&mut later.requests);
+        self.flows.append(&mut later.flows);
+        self.schedules.append(&mut later.schedules);
+        self.schedule_events.append(&mut later.schedule_events);
+        self.fires.append(&mut later.fires);
     }
 }
 

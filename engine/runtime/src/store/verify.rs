@@ -66,6 +66,22 @@ const RULES: &[&str] = &[
        FROM diagnosis WHERE attempt > 0 AND NOT EXISTS (
          SELECT 1 FROM attempt AS a
           WHERE a.run = diagnosis.run AND a.task = diagnosis.task AND a.number = diagnosis.attempt)",
+    "SELECT NULL, 'the events of schedule ' || id || ' are not numbered from 1 to ' || seq || ' without gaps'
+       FROM schedule LEFT JOIN (SELECT schedule, count(*) AS events, max(seq) AS last FROM schedule_event GROUP BY schedule)
+         ON schedule = id
+      WHERE coalesce(events, 0) <> seq OR coalesce(last, 0) <> seq",
+    "SELECT NULL, 'schedule ' || schedule.id || ' has settled its times up to ' || up_to || ', and one at ' || max(due_at) || ' as well'
+       FROM schedule JOIN fire ON schedule = schedule.id
+      WHERE NOT EXISTS (SELECT 1 FROM schedule_event AS e WHERE e.schedule = schedule.id AND e.kind = 6)
+      GROUP BY schedule.id HAVING max(due_at) > up_to",
+    "SELECT NULL, 'schedule ' || id || ' is next due at a time that it has settled'
+       FROM schedule WHERE next_due <= up_to",
+    "SELECT NULL, 'schedule ' || s.id || CASE WHEN paused_by IS NULL THEN ' is not paused, its' ELSE ' is paused, its' END || ' events say otherwise'
+       FROM schedule AS s
+      WHERE (paused_by IS NOT NULL) <> coalesce((SELECT kind = 3 FROM schedule_event AS e
+               WHERE e.schedule = s.id AND kind IN (3, 4) ORDER BY e.seq DESC LIMIT 1), 0)",
+    "SELECT run.id, 'it is for another time than the due time that began it'
+       FROM fire JOIN run ON run.id = fire.run WHERE run.due_at <> fire.due_at",
     "SELECT NULL, 'version ' || version.hash || ' needs the text ' || part.value || ', which is not there'
        FROM version, json_tree(CASE WHEN json_valid(texts) THEN texts ELSE '[]' END) AS part
       WHERE part.type = 'text' AND length(part.value) = 64 AND part.value NOT IN (SELECT hash FROM blob)",

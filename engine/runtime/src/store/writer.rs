@@ -219,6 +219,10 @@ impl Writer {
         self.write(&table::last_words(batches().flat_map(|batch| &batch.diagnoses)))?;
         self.write(&table::last_words(batches().flat_map(|batch| &batch.events)))?;
         self.write(&table::last_words(batches().flat_map(|batch| &batch.requests)))?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.flows)))?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.schedules)))?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.schedule_events)))?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.fires)))?;
         // Secrets change rarely, one at a time, by a person.
         for change in orders.iter().flat_map(|order| &order.secrets) {
             match change {

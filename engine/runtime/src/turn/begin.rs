@@ -12,7 +12,7 @@ use crate::gates::Verdict as AtGate;
 use crate::input::{NewRun, Refusal, Reply};
 use crate::live::{Began, Live, Note};
 use crate::store::people::RequestRow;
-use crate::store::rows::{ResultRow, RunRow};
+use crate::store::rows::{BlobRow, ResultRow, RunRow, VersionRow};
 
 impl Turn {
     pub(super) fn begin(&mut self, new: NewRun, reply: Reply<RunId>, world: &mut dyn World) {
@@ -26,6 +26,14 @@ impl Turn {
                 Err(refusal) => return reply(Err(refusal)),
             }
         }
+        let id = self.start(new, world);
+        self.after.answers.push(Box::new(move || reply(Ok(id))));
+        self.refuse_deadlock(id, world);
+        self.open_gates(world);
+    }
+
+    /// Makes a run that waits at its gate.
+    pub(crate) fn start(&mut self, new: NewRun, world: &mut dyn World) -> RunId {
         let now = world.now();
         self.last_run += 1;
         let id = RunId(self.last_run);
@@ -33,12 +41,7 @@ impl Turn {
         self.out.clear();
         let run =
             Run::new(id, Arc::clone(&new.compiled.graph), &new.start, due_at, now, &mut self.out);
-        let of_flow = (new.version.project.clone(), new.version.flow.clone());
-        if self.latest.insert(of_flow, new.version.hash.clone()).as_ref() != Some(&new.version.hash)
-        {
-            self.batch.versions.push(new.version.clone());
-            self.batch.blobs.extend(new.blobs);
-        }
+        self.keep_version(&new.version, new.blobs);
         let row = RunRow {
             id: id.0,
             project: new.version.project.clone(),
@@ -55,6 +58,7 @@ impl Turn {
                 start: new.start.clone(),
                 folder: new.folder.clone(),
                 reuses_items: new.origin_results.reuses_items,
+                parallel: new.parallel,
             }),
             key: new.key,
             by: new.by.clone(),
@@ -85,6 +89,7 @@ impl Turn {
             open: BTreeMap::new(),
             origin: new.origin_results,
             has_results: true,
+            parallel: new.parallel,
             adopted: BTreeSet::new(),
         };
         let records = std::mem::take(&mut self.out.records);
@@ -94,9 +99,16 @@ impl Turn {
         self.gates.queue(&entry_of(&live));
         self.runs.insert(id, live);
         self.set_late_timers(id);
-        self.after.answers.push(Box::new(move || reply(Ok(id))));
-        self.refuse_deadlock(id, world);
-        self.open_gates(world);
+        id
+    }
+
+    /// Keeps the texts of a flow version, unless the flow was begun as it last.
+    pub(crate) fn keep_version(&mut self, version: &VersionRow, blobs: Vec<BlobRow>) {
+        let of_flow = (version.project.clone(), version.flow.clone());
+        if self.latest.insert(of_flow, version.hash.clone()).as_ref() != Some(&version.hash) {
+            self.batch.versions.push(version.clone());
+            self.batch.blobs.extend(blobs);
+        }
     }
 
     /// A run that waits for what its parent holds until it has ended would wait forever: it ends at once.
@@ -188,7 +200,7 @@ impl Turn {
     }
 
     /// Lets runs begin whose turn it is.
-    pub(super) fn open_gates(&mut self, world: &mut dyn World) {
+    pub(crate) fn open_gates(&mut self, world: &mut dyn World) {
         loop {
             let limits = &mut self.limits;
             let runs = &self.runs;

@@ -14,7 +14,7 @@ use crate::live::Note;
 
 impl Turn {
     /// Carries out the commands that need no durability, and admits whom it can, until nothing more follows.
-    pub(super) fn settle(&mut self, world: &mut dyn World) {
+    pub(crate) fn settle(&mut self, world: &mut dyn World) {
         loop {
             while !self.queue.is_empty() {
                 for (run, command) in std::mem::take(&mut self.queue) {
@@ -87,6 +87,7 @@ impl Turn {
             Command::Wake { task, at } => self.timers.set(at, run, Some(task)),
             Command::WakeRun { at } => self.timers.set(at, run, None),
             Command::Close => {
+                self.fire_behind(run, world);
                 self.closed.insert(run);
                 self.after.ended.push(run);
                 self.gates.leave(run);

@@ -317,7 +317,7 @@ impl Reader<'_> {
     fn days_off(&mut self, node: &Node) -> (DaysOff, Vec<crate::flow::Text>) {
         let (mut days, mut files) = (DaysOff::default(), Vec::new());
         for text in self.texts(node) {
-            if text.source.ends_with(".ics") {
+            if is_file(&text.source) {
                 files.push(text);
             } else if days.add(&text.source).is_err() {
                 self.mistake(
@@ -413,4 +413,9 @@ fn misfire(name: &str) -> Option<Misfire> {
 
 fn end_kind(name: &str) -> Option<EndKind> {
     EndKind::ALL.into_iter().find(|kind| kind.name() == name)
+}
+
+/// Whether a day off is the name of a calendar file.
+fn is_file(text: &str) -> bool {
+    std::path::Path::new(text).extension().is_some_and(|end| end.eq_ignore_ascii_case("ics"))
 }

@@ -108,7 +108,7 @@ pub(super) fn line(text: &str) -> Result<Cron, BadCron> {
         .collect();
     let usual = Part { text: "0", from: 0 };
     let (form, second, rest, year) = match fields.as_slice() {
-        [rest @ ..] if rest.len() == 5 => (Form::Five, usual, rest, None),
+        rest if rest.len() == 5 => (Form::Five, usual, rest, None),
         [second, rest @ ..] if rest.len() == 5 => (Form::Quartz, *second, rest, None),
         [second, rest @ .., year] if rest.len() == 5 => (Form::Quartz, *second, rest, Some(*year)),
         _ => {

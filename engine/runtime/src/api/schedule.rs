@@ -1,0 +1,265 @@
+//! What can be asked about schedules: which there are, when they are due, what became of due times; and to pause one or
+//! to make up for a span of dates.
+
+use serde_json::{Value, json};
+use weir_core::run::RunState;
+use weir_core::schedule::{Edge, Schedule, local, read_time, zone_named};
+use weir_core::time::Timestamp;
+
+use super::Problem;
+use crate::begin::BeginError;
+use crate::engine::{Handle, wall_clock};
+use crate::folders::with_calendars;
+use crate::library::{Loaded, Source};
+use crate::store::rows::{FireOutcome, FireRow, ScheduleState};
+
+/// So many runs may be made for a span of dates at once.
+const MOST_BACKFILLED: usize = 10_000;
+
+/// A flow by the path of its file or by its name.
+pub(super) async fn load(handle: &Handle, flow: &str) -> Result<Loaded, BeginError> {
+    let path = std::path::Path::new(flow);
+    if !path.is_absolute() {
+        return crate::begin::known_flow(handle, flow).await;
+    }
+    let source = Source::read(path)?;
+    handle
+        .library()
+        .load(&source)
+        .map_err(|mistakes| BeginError::Mistakes(mistakes, Box::new(source)))
+}
+
+/// The time schedules of a flow with their calendars, or the one that is asked for.
+async fn of_flow(
+    handle: &Handle,
+    flow: &str,
+    name: Option<&str>,
+) -> Result<(Loaded, Vec<Schedule>), Problem> {
+    let loaded = load(handle, flow).await?;
+    let texts: crate::library::Texts =
+        serde_json::from_str(&loaded.version.texts).unwrap_or_default();
+    let mut found = Vec::new();
+    for schedule in &loaded.compiled.flow.schedules {
+        if name.is_none_or(|name| name == schedule.id) {
+            let whole = with_calendars(schedule, &texts.file).map_err(|mistakes| {
+                let lines = mistakes.iter().map(|mistake| mistake.message.clone());
+                Problem::call(lines.collect::<Vec<_>>().join("\n"))
+            })?;
+            found.push(whole);
+        }
+    }
+    if found.is_empty() {
+        let ids = loaded.compiled.flow.schedules.iter().map(|schedule| schedule.id.as_str());
+        let known: Vec<&str> = ids.collect();
+        return Err(Problem::call(match (name, known.as_slice()) {
+            (_, []) => "the flow has no schedules\nhelp: add `schedules:` to its file".to_owned(),
+            (Some(name), known) => {
+                format!("the flow has no schedule `{name}`\nhelp: there is {}", known.join(", "))
+            }
+            (None, _) => unreachable!("without a name all are found"),
+        }));
+    }
+    Ok((loaded, found))
+}
+
+pub(super) async fn next(
+    handle: &Handle,
+    flow: &str,
+    name: Option<&str>,
+    after: Option<Timestamp>,
+    count: usize,
+) -> Result<Value, Problem> {
+    let (_, schedules) = of_flow(handle, flow, name).await?;
+    let after = after.unwrap_or_else(wall_clock);
+    Ok(schedules
+        .iter()
+        .map(|schedule| {
+            let mut times = Vec::new();
+            let mut at = after;
+            while let Some(due) = schedule.next_after(at).filter(|_| times.len() < count.min(10_000))
+            {
+                times.push(json!({ "due": due, "local": schedule.local(due) }));
+                at = due;
+            }
+            json!({
+                "schedule": schedule.id, "timezone": schedule.timezone.name(), "spec": schedule.spec(),
+                "is_timed": schedule.trigger.is_time(), "paused": schedule.paused, "times": times,
+            })
+        })
+        .collect())
+}
+
+pub(super) async fn list(
+    handle: &Handle,
+    project: Option<&str>,
+    flow: Option<&str>,
+) -> Result<Value, Problem> {
+    let rows = handle.store().schedules_with_last().await?;
+    Ok(rows
+        .into_iter()
+        .filter(|(row, _)| project.is_none_or(|project| row.project == project))
+        .filter(|(row, _)| flow.is_none_or(|flow| row.flow == flow))
+        .map(|(row, last)| {
+            let spec: Value = serde_json::from_str(&row.spec).unwrap_or_default();
+            let zone = spec["timezone"].as_str().and_then(|name| zone_named(name).ok());
+            let next_local = zone.zip(row.next_due).map(|(zone, due)| local(zone, due));
+            let is_paused_by_text = spec["paused"] == true;
+            let state = match (ScheduleState::name(row.state), &row.paused_by) {
+                ("active", Some(_)) => "paused",
+                ("active", None) if is_paused_by_text => "paused",
+                (state, _) => state,
+            };
+            let paused_by = row.paused_by.clone().or_else(|| is_paused_by_text.then(|| "its text".to_owned()));
+            json!({
+                "id": row.id, "project": row.project, "flow": row.flow, "schedule": row.name, "spec": spec,
+                "state": state, "paused_by": paused_by, "paused_at": row.paused_at, "next_due": row.next_due,
+                "next_local": next_local, "version": row.version,
+                "last": last.map(|(fire, state)| {
+                    let mut view = fire_view(&fire);
+                    view["run_state"] = json!(state.and_then(RunState::from_code).map(RunState::name));
+                    view
+                }),
+            })
+        })
+        .collect())
+}
+
+pub(super) async fn fires(
+    handle: &Handle,
+    schedule: i64,
+    before: Option<Timestamp>,
+    limit: u32,
+) -> Result<Value, Problem> {
+    let rows = handle.store().fires(schedule, before, limit).await?;
+    Ok(rows.iter().map(fire_view).collect())
+}
+
+fn fire_view(row: &FireRow) -> Value {
+    json!({
+        "due": row.due_at, "since": row.since, "at": row.at, "outcome": FireOutcome::name(row.outcome), "run": row.run,
+        "cause": row.cause, "reason": row.reason,
+    })
+}
+
+pub(super) async fn flows(handle: &Handle) -> Result<Value, Problem> {
+    let rows = handle.store().loaded_flows().await?;
+    let files = handle.flow_files();
+    let mut found: Vec<Value> = Vec::new();
+    for row in rows.iter().filter(|row| !row.is_gone) {
+        let state = files.get(std::path::Path::new(&row.file));
+        found.push(json!({
+            "project": row.project, "flow": row.flow, "file": row.file, "version": row.version, "since": row.at,
+            "error": state.and_then(|state| state.error.clone()),
+            "error_since": state.filter(|state| state.error.is_some()).map(|state| state.since),
+        }));
+    }
+    // Files that have never been right.
+    for (file, state) in files.iter().filter(|(_, state)| state.flow.is_none()) {
+        found.push(json!({
+            "project": null, "flow": null, "file": file, "version": null, "since": null, "error": state.error,
+            "error_since": state.since,
+        }));
+    }
+    Ok(Value::Array(found))
+}
+
+pub(super) async fn pause(
+    handle: &Handle,
+    flow: &str,
+    name: &str,
+    is_paused: bool,
+    by: &str,
+) -> Result<Value, Problem> {
+    let (project, flow) = if let Some((project, flow)) = flow.split_once('/') {
+        (project.to_owned(), flow)
+    } else {
+        // A name alone is enough where one flow has it.
+        let rows = handle.store().schedules().await?;
+        let mut projects: Vec<String> = rows
+            .into_iter()
+            .filter(|row| row.flow == flow && row.name == name && row.state != 2)
+            .map(|row| row.project)
+            .collect();
+        projects.dedup();
+        if projects.len() > 1 {
+            let names: Vec<String> =
+                projects.iter().map(|project| format!("{project}/{flow}")).collect();
+            return Err(Problem::call(format!(
+                "several projects have a flow `{flow}`\nhelp: name one of {}",
+                names.join(", ")
+            )));
+        }
+        (projects.pop().unwrap_or_default(), flow)
+    };
+    handle.pause_schedule((&project, flow, name), is_paused, by).await?;
+    Ok(Value::Null)
+}
+
+/// A span of dates to make up for.
+pub(super) struct Span {
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) is_preview: bool,
+    pub(super) parallel: u32,
+}
+
+pub(super) async fn backfill(
+    handle: &Handle,
+    flow: &str,
+    name: Option<&str>,
+    span: Span,
+    by: &str,
+) -> Result<Value, Problem> {
+    let (loaded, mut schedules) = of_flow(handle, flow, name).await?;
+    schedules.retain(|schedule| schedule.trigger.is_time());
+    let schedule = match schedules.as_slice() {
+        [one] => one,
+        [] => return Err(Problem::call("no schedule of the flow has due times")),
+        _ => {
+            let ids: Vec<&str> = schedules.iter().map(|schedule| schedule.id.as_str()).collect();
+            return Err(Problem::call(format!(
+                "the flow has several schedules\nhelp: choose one with `--schedule`: {}",
+                ids.join(", ")
+            )));
+        }
+    };
+    let read = |text: &str, edge| {
+        read_time(text, schedule.timezone, edge).ok_or_else(|| {
+            Problem::call(format!(
+                "`{text}` is no point in time\nhelp: write a date such as `2026-11-01`, or a date and time on the clock of {}",
+                schedule.timezone.name()
+            ))
+        })
+    };
+    let (from, to) = (read(&span.from, Edge::Begin)?, read(&span.to, Edge::End)?);
+    if from > to {
+        return Err(Problem::call(
+            "the span ends before it begins\nhelp: write the earlier date after `--from`",
+        ));
+    }
+    let mut dues = Vec::new();
+    let mut at = Timestamp::from_millis(from.millis() - 1);
+    while let Some(due) = schedule.next_after(at).filter(|due| *due <= to) {
+        if dues.len() == MOST_BACKFILLED {
+            return Err(Problem::call(format!(
+                "there are more than {MOST_BACKFILLED} due times in that span\nhelp: choose a shorter one"
+            )));
+        }
+        dues.push(due);
+        at = due;
+    }
+    if dues.is_empty() {
+        return Err(Problem::call(format!(
+            "`{}` has no due time in that span\nhelp: `weir next` shows when it has",
+            schedule.id
+        )));
+    }
+    let times: Vec<Value> =
+        dues.iter().map(|due| json!({ "due": due, "local": schedule.local(*due) })).collect();
+    if span.is_preview {
+        return Ok(json!({ "schedule": schedule.id, "times": times, "runs": [] }));
+    }
+    let runs = handle.backfill(&loaded, schedule, dues, span.parallel, by).await?;
+    let runs: Vec<i64> = runs.into_iter().map(|run| run.0).collect();
+    Ok(json!({ "schedule": schedule.id, "times": times, "runs": runs }))
+}

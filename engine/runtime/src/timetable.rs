@@ -1,0 +1,433 @@
+//! The schedules of all loaded flows, and what is due when. Knows no runs and begins none.
+//!
+//! A due time is settled once: as a run, as missed, or as refused. What is settled is a row before anybody acts on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_core::schedule::{Schedule, Settled, Trigger, settle};
+use weir_core::time::Timestamp;
+
+use crate::begin::Ready;
+use crate::store::rows::{
+    Batch, FireOutcome, FireRow, FlowRow, ScheduleEvent, ScheduleEventRow, ScheduleRow,
+    ScheduleState,
+};
+
+/// A schedule as its flow's text has it, and the run that it begins, or why none can begin.
+#[derive(Clone)]
+pub(crate) struct Wanted {
+    pub(crate) schedule: Arc<Schedule>,
+    pub(crate) ready: Result<Arc<Ready>, String>,
+}
+
+/// A flow's schedules, as they shall be from now on.
+pub(crate) struct Load {
+    pub(crate) flow: FlowRow,
+    pub(crate) wanted: Vec<Wanted>,
+}
+
+/// A clock that is set back by less is not noticed: what it repeats is not due again anyway.
+const SET_BACK: Duration = Duration::from_mins(1);
+
+#[derive(Default)]
+pub(crate) struct Timetable {
+    known: BTreeMap<i64, Known>,
+    by_name: BTreeMap<(String, String, String), i64>,
+    flows: BTreeMap<(String, String), FlowRow>,
+    /// Which schedules wait for the end of a flow.
+    behind: BTreeMap<(String, String), BTreeSet<i64>>,
+    alarms: BTreeSet<(Timestamp, i64)>,
+    last: i64,
+    seen: Option<Timestamp>,
+}
+
+struct Known {
+    row: ScheduleRow,
+    /// What it does, while its flow is loaded.
+    wanted: Option<Wanted>,
+    alarm: Option<Timestamp>,
+    /// Due times ahead that were settled before the clock was set back.
+    taken: BTreeSet<Timestamp>,
+    chance: u64,
+}
+
+/// A schedule of which something is due.
+pub(crate) struct Due {
+    pub(crate) id: i64,
+    pub(crate) settled: Settled,
+    pub(crate) wanted: Wanted,
+    /// Those of its due times that were settled before.
+    pub(crate) taken: BTreeSet<Timestamp>,
+}
+
+/// Why a schedule is not paused or resumed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    Unknown,
+    NoChange(String),
+}
+
+impl Timetable {
+    /// Takes up what an earlier engine kept.
+    pub(crate) fn adopt(
+        &mut self,
+        flows: Vec<FlowRow>,
+        schedules: Vec<ScheduleRow>,
+        ahead: Vec<(i64, Timestamp)>,
+    ) {
+        for row in flows {
+            self.flows.insert((row.project.clone(), row.flow.clone()), row);
+        }
+        for row in schedules {
+            self.last = self.last.max(row.id);
+            self.by_name.insert((row.project.clone(), row.flow.clone(), row.name.clone()), row.id);
+            self.known.insert(row.id, Known::new(row));
+        }
+        for (id, due) in ahead {
+            if let Some(known) = self.known.get_mut(&id) {
+                known.taken.insert(due);
+            }
+        }
+    }
+
+    /// Flows that are loaded, or were when an earlier engine ended.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = &FlowRow> {
+        self.flows.values().filter(|flow| !flow.is_gone)
+    }
+
+    /// When something is due next.
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        self.alarms.first().map(|(at, _)| *at)
+    }
+
+    /// Puts a flow's schedules in effect, in place of those it had.
+    pub(crate) fn load(&mut self, load: Load, now: Timestamp, batch: &mut Batch) {
+        let Load { flow, wanted } = load;
+        let of_flow = (flow.project.clone(), flow.flow.clone());
+        let before = self.flows.get(&of_flow);
+        if before.is_none_or(|before| {
+            (&before.version, &before.file, before.is_gone)
+                != (&flow.version, &flow.file, flow.is_gone)
+        }) {
+            batch.flows.push(flow.clone());
+            self.flows.insert(of_flow.clone(), flow.clone());
+        }
+        let names: BTreeSet<&str> =
+            wanted.iter().map(|wanted| wanted.schedule.id.as_str()).collect();
+        let gone: Vec<i64> = self
+            .of_flow(&of_flow)
+            .filter(|id| !names.contains(self.known[id].row.name.as_str()))
+            .collect();
+        for id in gone {
+            self.remove(id, now, batch);
+        }
+        for wanted in wanted {
+            self.put(&flow, wanted, now, batch);
+        }
+    }
+
+    /// A flow's text is gone: its schedules end.
+    pub(crate) fn unload(&mut self, project: &str, flow: &str, now: Timestamp, batch: &mut Batch) {
+        let of_flow = (project.to_owned(), flow.to_owned());
+        if let Some(row) = self.flows.get_mut(&of_flow).filter(|row| !row.is_gone) {
+            row.is_gone = true;
+            row.at = now;
+            batch.flows.push(row.clone());
+        }
+        for id in self.of_flow(&of_flow).collect::<Vec<_>>() {
+            self.remove(id, now, batch);
+        }
+    }
+
+    fn of_flow(&self, (project, flow): &(String, String)) -> impl Iterator<Item = i64> + use<'_> {
+        let from = (project.clone(), flow.clone(), String::new());
+        let (project, flow) = (project.clone(), flow.clone());
+        self.by_name
+            .range(from..)
+            .take_while(move |((p, f, _), _)| *p == project && *f == flow)
+            .map(|(_, id)| *id)
+    }
+
+    fn put(&mut self, flow: &FlowRow, wanted: Wanted, now: Timestamp, batch: &mut Batch) {
+        let name = (flow.project.clone(), flow.flow.clone(), wanted.schedule.id.clone());
+        let spec = wanted.schedule.spec().to_string();
+        let id = *self.by_name.entry(name).or_insert_with(|| {
+            self.last += 1;
+            self.last
+        });
+        let is_new = !self.known.contains_key(&id);
+        let known = self.known.entry(id).or_insert_with(|| {
+            Known::new(ScheduleRow {
+                id,
+                project: flow.project.clone(),
+                flow: flow.flow.clone(),
+                name: wanted.schedule.id.clone(),
+                version: flow.version.clone(),
+                spec: spec.clone(),
+                state: ScheduleState::Active.code(),
+                paused_by: None,
+                paused_at: None,
+                up_to: now,
+                next_due: None,
+                seq: 0,
+                at: now,
+            })
+        });
+        let before = known.row.clone();
+        let was_removed = before.state == ScheduleState::Removed.code();
+        if is_new || was_removed {
+            known.tell(ScheduleEvent::Added, None, now, batch);
+        } else if before.spec != spec {
+            known.tell(ScheduleEvent::Changed, None, now, batch);
+        }
+        if is_new || was_removed || before.spec != spec {
+            // What would have been due under another text was not missed under this one.
+            known.row.up_to = known.row.up_to.max(now);
+            known.row.state = ScheduleState::Active.code();
+        }
+        known.row.spec = spec;
+        known.row.version.clone_from(&flow.version);
+        if let Trigger::AfterFlow { project, flow: other, .. } = &wanted.schedule.trigger {
+            let project = project.as_ref().unwrap_or(&flow.project).clone();
+            self.behind.entry((project, other.clone())).or_default().insert(id);
+        }
+        known.wanted = Some(wanted);
+        let next = known.next();
+        self.set_next(id, next, now, batch);
+        let known = &self.known[&id];
+        if is_new || known.row != before {
+            batch.schedules.push(known.row.clone());
+        }
+    }
+
+    fn remove(&mut self, id: i64, now: Timestamp, batch: &mut Batch) {
+        self.set_alarm(id, None);
+        for ids in self.behind.values_mut() {
+            ids.remove(&id);
+        }
+        let Some(known) = self.known.get_mut(&id) else { return };
+        known.wanted = None;
+        if known.row.state == ScheduleState::Removed.code() {
+            return;
+        }
+        known.row.state = ScheduleState::Removed.code();
+        known.row.next_due = None;
+        known.tell(ScheduleEvent::Removed, None, now, batch);
+        batch.schedules.push(known.row.clone());
+    }
+
+    /// Pauses a schedule, or lets it go on: what was due meanwhile was not missed.
+    pub(crate) fn pause(
+        &mut self,
+        (project, flow, name): (&str, &str, &str),
+        is_paused: bool,
+        by: &str,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) -> Result<(), Unfit> {
+        let name = (project.to_owned(), flow.to_owned(), name.to_owned());
+        let id = *self.by_name.get(&name).ok_or(Unfit::Unknown)?;
+        let known = self.known.get_mut(&id).ok_or(Unfit::Unknown)?;
+        match (&known.row.paused_by, is_paused) {
+            (Some(by), true) => {
+                return Err(Unfit::NoChange(format!("it is paused already, by {by}")));
+            }
+            (None, false) => {
+                let by_text = known.wanted.as_ref().is_some_and(|wanted| wanted.schedule.paused);
+                return Err(Unfit::NoChange(if by_text {
+                    "its text says `paused: true`\nhelp: remove that from the flow's file"
+                        .to_owned()
+                } else {
+                    "it is not paused".to_owned()
+                }));
+            }
+            (None, true) => {
+                known.row.paused_by = Some(by.to_owned());
+                known.row.paused_at = Some(now);
+                known.tell(ScheduleEvent::Paused, Some(by), now, batch);
+            }
+            (Some(_), false) => {
+                known.row.paused_by = None;
+                known.row.paused_at = None;
+                known.row.up_to = known.row.up_to.max(now);
+                known.tell(ScheduleEvent::Resumed, Some(by), now, batch);
+            }
+        }
+        let next = known.next();
+        self.set_next(id, next, now, batch);
+        batch.schedules.push(self.known[&id].row.clone());
+        Ok(())
+    }
+
+    /// The next schedule of which something is due, with what becomes of it. Tell [`Timetable::settled`] afterwards.
+    pub(crate) fn take_due(&mut self, now: Timestamp) -> Option<Due> {
+        loop {
+            let (at, id) = *self.alarms.first()?;
+            if at > now {
+                return None;
+            }
+            self.alarms.pop_first();
+            let known = self.known.get_mut(&id)?;
+            known.alarm = None;
+            let Some(wanted) = known.wanted.clone() else { continue };
+            let settled = settle(&wanted.schedule, known.chance, known.row.up_to, now);
+            let later = known.taken.split_off(&Timestamp::from_millis(settled.up_to.millis() + 1));
+            let taken = std::mem::replace(&mut known.taken, later);
+            return Some(Due { id, settled, wanted, taken });
+        }
+    }
+
+    /// What was due is settled, with these rows.
+    pub(crate) fn settled(
+        &mut self,
+        id: i64,
+        settled: &Settled,
+        fires: Vec<FireRow>,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
+        batch.fires.extend(fires);
+        if let Some(known) = self.known.get_mut(&id) {
+            known.row.up_to = settled.up_to;
+        }
+        self.set_next(id, settled.next, now, batch);
+        batch.schedules.push(self.known[&id].row.clone());
+    }
+
+    /// Something happened that begins a run of a schedule: the due time that stands for it.
+    pub(crate) fn due_by(&self, id: i64, now: Timestamp) -> Option<(Timestamp, Wanted)> {
+        let known = self.known.get(&id)?;
+        let wanted = known.wanted.clone()?;
+        if known.is_paused() {
+            return None;
+        }
+        // One millisecond for each, as two may happen at once.
+        let next = Timestamp::from_millis(known.row.up_to.millis() + 1);
+        Some((next.max(now), wanted))
+    }
+
+    /// Schedules that wait for the end of a flow's runs.
+    pub(crate) fn behind(&self, project: &str, flow: &str) -> Vec<i64> {
+        let ids = self.behind.get(&(project.to_owned(), flow.to_owned()));
+        ids.into_iter().flatten().copied().collect()
+    }
+
+    /// The number of a schedule.
+    pub(crate) fn id_of(&self, project: &str, flow: &str, name: &str) -> Option<i64> {
+        self.by_name.get(&(project.to_owned(), flow.to_owned(), name.to_owned())).copied()
+    }
+
+    /// A schedule as it is kept.
+    pub(crate) fn row(&self, id: i64) -> &ScheduleRow {
+        &self.known[&id].row
+    }
+
+    /// Schedules whose settled times lie ahead, as the clock was set back since the last call.
+    pub(crate) fn set_back(&mut self, now: Timestamp) -> Vec<i64> {
+        let seen = self.seen.replace(now);
+        if seen.is_none_or(|seen| seen.since(now) <= SET_BACK) {
+            return Vec::new();
+        }
+        let is_ahead = |known: &Known| known.wanted.is_some() && known.row.up_to > now;
+        self.known.iter().filter(|(_, known)| is_ahead(known)).map(|(id, _)| *id).collect()
+    }
+
+    /// Goes on from now, leaving out the due times ahead that are settled.
+    pub(crate) fn go_back(
+        &mut self,
+        id: i64,
+        taken: BTreeSet<Timestamp>,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
+        let Some(known) = self.known.get_mut(&id) else { return };
+        known.taken.extend(taken);
+        known.row.up_to = now;
+        known.row.state = ScheduleState::Active.code();
+        known.tell(ScheduleEvent::SetBack, None, now, batch);
+        let next = known.next();
+        self.set_next(id, next, now, batch);
+        batch.schedules.push(self.known[&id].row.clone());
+    }
+
+    fn set_next(&mut self, id: i64, next: Option<Timestamp>, now: Timestamp, batch: &mut Batch) {
+        let Some(known) = self.known.get_mut(&id) else { return };
+        let Some(wanted) = &known.wanted else {
+            // Only whoever has its text knows.
+            known.row.next_due = None;
+            return;
+        };
+        let is_over = next.is_none() && wanted.schedule.trigger.is_time() && !known.is_paused();
+        let alarm = next.map(|next| wanted.schedule.begins_at(next, known.chance));
+        known.row.next_due = next;
+        let state = if is_over { ScheduleState::Ended } else { ScheduleState::Active };
+        if known.row.state != state.code() {
+            known.row.state = state.code();
+            if is_over {
+                known.tell(ScheduleEvent::Ended, None, now, batch);
+            }
+        }
+        self.set_alarm(id, alarm);
+    }
+
+    fn set_alarm(&mut self, id: i64, at: Option<Timestamp>) {
+        let Some(known) = self.known.get_mut(&id) else { return };
+        if let Some(before) = std::mem::replace(&mut known.alarm, at) {
+            self.alarms.remove(&(before, id));
+        }
+        self.alarms.extend(at.map(|at| (at, id)));
+    }
+}
+
+impl Known {
+    fn new(row: ScheduleRow) -> Self {
+        // FNV-1a: the same schedule has the same chance, wherever and whenever.
+        let text = format!("{}/{}/{}", row.project, row.flow, row.name);
+        let chance = text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
+        Self { row, wanted: None, alarm: None, taken: BTreeSet::new(), chance }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.row.paused_by.is_some()
+            || self.wanted.as_ref().is_some_and(|wanted| wanted.schedule.paused)
+    }
+
+    fn next(&self) -> Option<Timestamp> {
+        if self.is_paused() {
+            return None;
+        }
+        self.wanted.as_ref().and_then(|wanted| wanted.schedule.next_after(self.row.up_to))
+    }
+
+    fn tell(&mut self, event: ScheduleEvent, by: Option<&str>, now: Timestamp, batch: &mut Batch) {
+        self.row.seq += 1;
+        batch.schedule_events.push(ScheduleEventRow {
+            schedule: self.row.id,
+            seq: self.row.seq,
+            at: now,
+            kind: event.code(),
+            by: by.map(str::to_owned),
+            detail: (event == ScheduleEvent::Added || event == ScheduleEvent::Changed)
+                .then(|| format!("{{\"version\":\"{}\"}}", self.row.version)),
+        });
+    }
+}
+
+/// What is kept of a due time.
+pub(crate) fn fire(id: i64, due_at: Timestamp, now: Timestamp, run: Option<i64>) -> FireRow {
+    let outcome = if run.is_some() { FireOutcome::Run } else { FireOutcome::Refused };
+    FireRow {
+        schedule: id,
+        due_at,
+        since: due_at,
+        at: now,
+        outcome: outcome.code(),
+        run,
+        cause: None,
+        reason: None,
+    }
+}
