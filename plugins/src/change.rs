@@ -3,6 +3,7 @@
 //! `ssh` on hosts and `command` here, so that a cut line or a restart loses nothing.
 
 mod file;
+mod history;
 mod package;
 mod service;
 mod user;
@@ -72,6 +73,9 @@ pub trait Change: Send + Sync + 'static {
     /// # Errors
     /// A setting is wrong, or a file that it names can't be read.
     fn script(with: &Value, folder: &Path, secrets: &[Secret]) -> Result<String, JobError>;
+
+    /// Keeps for people what was changed on the host.
+    fn keep(_with: &Value, _cx: &AttemptContext) {}
 }
 
 /// A job type that brings something about.
@@ -212,6 +216,10 @@ impl<C: Change> JobType for Changing<C> {
                 Outcome::AlreadyDone { outputs }
             }
             Outcome::Failed(failed) => Outcome::Failed(told(failed, cx)),
+            outcome @ Outcome::Done { .. } => {
+                C::keep(with, cx);
+                outcome
+            }
             outcome => outcome,
         })
     }

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
-use weir_core::job_type::{Fault, JobError};
+use weir_core::job_type::{AttemptContext, Fault, JobError};
 use weir_core::schema::Schema;
 use weir_core::secret::Secret;
 
+use super::history::{self, Written};
 use super::{Change, assign};
 use crate::mask;
 use crate::settings::{self, Flag, Word};
@@ -293,6 +294,34 @@ impl Change for File {
             None => "content() { cat \"$path\"; }\n".to_owned(),
         };
         Ok(format!("{values}{print}{SCRIPT}"))
+    }
+
+    fn keep(with: &Value, cx: &AttemptContext) {
+        let records = cx.host.as_ref().and_then(|route| route.records.as_ref());
+        let Some((records, settings)) =
+            records.zip(settings::read::<Settings>(with, &cx.secrets).ok())
+        else {
+            return;
+        };
+        let bytes = match (&settings.content, &settings.source) {
+            (Some(content), _) => Some(content.clone().into_bytes()),
+            (None, Some(source)) => read(&cx.working_dir.join(source)).ok(),
+            (None, None) => None,
+        };
+        // Where only its rights were changed nobody here knows what stands in it.
+        if bytes.is_none() && settings.state == State::Present {
+            return;
+        }
+        let text = bytes.filter(|_| settings.state == State::Present);
+        let written = Written {
+            path: &settings.path,
+            owner: settings.owner.as_ref().map(|owner| owner.0.as_str()),
+            mode: settings.mode.as_ref().map(|mode| mode.0.as_str()),
+            text: text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        };
+        if let Err(error) = history::keep(records, &written, cx) {
+            cx.log.line(&format!("what was written could not be kept for later: {error}"));
+        }
     }
 }
 

@@ -117,6 +117,20 @@ jobs:
     );
     let run = stage.run(&stage.path().join("stop.flow.yaml"), &[]);
     assert_eq!(states(&run), "each failed, each[0] failed, each[1] cancelled");
+    // What was written on a host can be read back, without the secret in it.
+    let flow = stage.flow(
+        "write",
+        "params: { zk: { default: one } }
+jobs:
+  conf: { uses: file, with: { hosts: slave1, path: /tmp/zk, content: \"{{ params.zk }} {{ secret('vcap') }}\\n\" } }
+",
+    );
+    for zk in ["one", "two", "two"] {
+        stage.run(&flow, &["-p", &format!("zk={zk}")]);
+    }
+    let config = stage.weir(&["hosts", "config", "slave1", "/tmp/zk"]);
+    assert!(config.good().contains("-one ***\n    +two ***"), "{}", config.out);
+    assert_eq!(config.out.matches("flow write: conf").count(), 2, "{}", config.out);
     let plan = stage.weir(&["plan", "go.flow.yaml"]);
     assert!(plan.good().contains("on each of role={{ params.role }}"), "{}", plan.out);
     stage.verify();
