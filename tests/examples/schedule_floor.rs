@@ -94,7 +94,7 @@ async fn measure(dir: &Path, spread: Spread) -> Outcome<()> {
     let waited = Instant::now();
     let until = Timestamp::from_millis(begin.millis() - 500).since(wall_clock());
     tokio::time::sleep(until).await;
-    let share = (cpu_time()? - cpu).as_secs_f64() / waited.elapsed().as_secs_f64();
+    let share = cpu_time()?.saturating_sub(cpu).as_secs_f64() / waited.elapsed().as_secs_f64();
     say(&format!("while none is due, for {until:.0?}: {:.2} % of a core", share * 100.0));
     let store = handle.store();
     let last = loop {
