@@ -44,3 +44,4 @@ bench:
 	target/release/examples/spawn_floor $(BENCH_DIR)
 	target/release/examples/store_floor $(BENCH_DIR)
 	target/release/examples/engine_floor $(BENCH_DIR)
+	target/release/examples/schedule_floor $(BENCH_DIR)
