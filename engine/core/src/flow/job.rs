@@ -37,7 +37,7 @@ pub struct Job {
     /// The first item that fails ends the others.
     pub fail_fast: bool,
     /// Items in batches, one batch after the other.
-    pub rolling: Option<Rolling>,
+    pub rolling: Option<Box<Rolling>>,
     /// How often and when to try again.
     pub retry: Arc<Retry>,
     /// After which an attempt is ended.

@@ -53,7 +53,7 @@ impl Reader<'_> {
             foreach: node.get("foreach").and_then(|node| self.foreach(node)).map(Box::new),
             parallel: node.get("parallel").and_then(settings::whole),
             fail_fast: node.get("fail-fast").and_then(settings::truth).unwrap_or_default(),
-            rolling: node.get("rolling").map(settings::rolling),
+            rolling: node.get("rolling").map(|node| Box::new(settings::rolling(node))),
             retry,
             timeout: if is_group { timeout } else { timeout.or(own.timeout) },
             grace: own.grace,
