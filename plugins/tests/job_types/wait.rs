@@ -349,7 +349,7 @@ async fn serve_tls(folder: &std::path::Path, answers: usize) -> u16 {
 #[tokio::test]
 async fn a_page_of_https_is_believed_only_if_somebody_stands_for_it() {
     let stage = Stage::new();
-    let port = serve_tls(&stage.cx.working_dir, 3).await;
+    let port = serve_tls(&stage.cx.working_dir, 4).await;
     let page = |host: &str, ca: Option<&str>| {
         let mut http =
             json!({ "url": format!("https://{host}:{port}/"), "body-matches": "live=(?<live>3)" });
