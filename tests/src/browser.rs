@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::{LIMIT, http, until};
+use crate::{LIMIT, Process, http, until};
 
 /// The name under which `WebDriver` hands out elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -208,7 +208,14 @@ impl Drop for Browser {
         }
         let begun = std::time::Instant::now();
         let _gone = self.driver.kill();
-        while begun.elapsed() < LIMIT && !matches!(self.driver.try_wait(), Ok(Some(_)) | Err(_)) {
+        // The browser may take its time, or have lost its driver: whoever knows the profile's folder is its.
+        let profile = self.profile.path().to_string_lossy().into_owned();
+        let is_over = |driver: &mut Child| {
+            let left = Process::that_know(&profile);
+            left.iter().for_each(|process| process.kill());
+            left.is_empty() && matches!(driver.try_wait(), Ok(Some(_)) | Err(_))
+        };
+        while begun.elapsed() < LIMIT && !is_over(&mut self.driver) {
             std::thread::yield_now();
         }
     }

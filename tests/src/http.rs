@@ -45,6 +45,42 @@ pub fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Answer {
+    read(&mut ask(to, method, path, headers, body), Vec::new())
+}
+
+/// Sends a request that is answered bit by bit: waits until `words` have come. [`rest`] reads on.
+///
+/// # Panics
+/// Nobody answers, or the words do not come.
+pub fn follow(
+    to: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    words: &str,
+) -> (TcpStream, Vec<u8>) {
+    let mut stream = ask(to, "GET", path, headers, "");
+    let mut all = Vec::new();
+    let mut piece = [0; 16 * 1024];
+    while !String::from_utf8_lossy(&all).contains(words) {
+        let count = stream.read(&mut piece).expect("more comes");
+        assert!(count > 0, "it ended: {}", String::from_utf8_lossy(&all));
+        all.extend_from_slice(&piece[..count]);
+    }
+    (stream, all)
+}
+
+/// What has come of an answer that is followed, read to its end.
+pub fn rest((mut stream, all): (TcpStream, Vec<u8>)) -> Answer {
+    read(&mut stream, all)
+}
+
+fn ask(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> TcpStream {
     let mut stream = TcpStream::connect(to).expect("somebody listens");
     stream.set_read_timeout(Some(LIMIT)).expect("a timeout");
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
@@ -57,7 +93,10 @@ pub fn send(
     head.push_str("\r\n");
     stream.write_all(head.as_bytes()).expect("it is sent");
     stream.write_all(body.as_bytes()).expect("it is sent");
-    let mut all = Vec::new();
+    stream
+}
+
+fn read(stream: &mut TcpStream, mut all: Vec<u8>) -> Answer {
     let mut piece = [0; 16 * 1024];
     // Some keep the connection open, others close it roughly: what came until then counts.
     while !is_whole(&all)

@@ -142,6 +142,12 @@ impl Visitor {
         self.send("GET", path, &[], "")
     }
 
+    /// Reads a page that comes bit by bit, until these words are there; [`http::rest`] reads on.
+    pub fn follow(&self, path: &str, words: &str) -> (std::net::TcpStream, Vec<u8>) {
+        let own = (self.header.0.as_str(), self.header.1.as_str());
+        http::follow(self.address, path, &[own], words)
+    }
+
     /// Sends a form.
     pub fn post(&self, path: &str, fields: &str) -> Answer {
         self.send("POST", path, &[("Content-Type", "application/x-www-form-urlencoded")], fields)

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use weir_tests::http::form;
+use weir_tests::http::{self, form};
 use weir_tests::{PASSWORD, Site, Stage, Visitor, until};
 use weir_web::{Need, listed};
 
@@ -243,18 +243,11 @@ fn a_server_with_open_pages_stops_at_once_and_jobs_go_on() {
     );
     let run = start(&admin, "tap/slow");
     until("it works", || (stage.show(run)["state"] == "running").then_some(()));
-    let watching = {
-        let admin = admin.clone();
-        std::thread::spawn(move || admin.get(&format!("/runs/{run}/stream")).body)
-    };
-    until("the page is watched", || {
-        let text = admin.get("/metrics").body;
-        text.contains("weir_runs_unfinished{state=\"running\"} 1").then_some(())
-    });
+    let watching = admin.follow(&format!("/runs/{run}/stream"), "event: change");
     let begun = Instant::now();
     site.stop();
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    assert!(watching.join().expect("it ends").contains("event: change"));
+    assert_eq!(http::rest(watching).status, 200);
     let left = stage.processes();
     assert!(left.iter().any(|process| process.command().contains("sleep 600")), "{left:?}");
 }
