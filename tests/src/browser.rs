@@ -212,7 +212,9 @@ impl Drop for Browser {
         let profile = self.profile.path().to_string_lossy().into_owned();
         let is_over = |driver: &mut Child| {
             let left = Process::that_know(&profile);
-            left.iter().for_each(|process| process.kill());
+            for process in &left {
+                process.kill();
+            }
             left.is_empty() && matches!(driver.try_wait(), Ok(Some(_)) | Err(_))
         };
         while begun.elapsed() < LIMIT && !is_over(&mut self.driver) {
