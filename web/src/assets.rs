@@ -18,11 +18,7 @@ pub(crate) fn address(name: &str) -> String {
 }
 
 fn tag(hash: &[u8; 32]) -> String {
-    use std::fmt::Write as _;
-    hash[..8].iter().fold(String::new(), |mut tag, byte| {
-        let _ = write!(tag, "{byte:02x}");
-        tag
-    })
+    weir_core::hex::encode(&hash[..8])
 }
 
 pub(crate) async fn asset(

@@ -3,8 +3,8 @@
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
+use weir_core::hex;
 
 /// The fewest characters of a password that a person chooses.
 pub const SHORTEST: usize = 10;
@@ -68,7 +68,7 @@ pub fn one_time() -> String {
 pub fn secret() -> String {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).expect("the system gives random numbers");
-    hex(&bytes)
+    hex::encode(&bytes)
 }
 
 /// A token's text; its beginning says what it is when it is found somewhere.
@@ -78,16 +78,7 @@ pub fn token() -> String {
 
 /// What is kept of a cookie's value or a token.
 pub fn digest(secret: &str) -> String {
-    hex(&Sha256::digest(secret.as_bytes()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    hex::sha256(secret.as_bytes())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod diff;
 pub mod flow;
 pub mod form;
 pub mod graph;
+pub mod hex;
 pub mod hosts;
 pub mod ids;
 pub mod job_type;

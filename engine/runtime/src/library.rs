@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use weir_core::catalogue::Catalogue;
 use weir_core::flow::compile::{Compiled, compile};
 use weir_core::flow::{Flow, Project};
+use weir_core::hex;
 use weir_core::job_types::JobTypes;
 use weir_core::mistake::{Mistake, Severity};
 use weir_core::yaml;
@@ -200,7 +200,7 @@ impl Library {
     /// All its mistakes; warnings alone are none.
     pub fn load(&self, source: &Source) -> Result<Loaded, Vec<Mistake>> {
         let blob = |file: &FileText| BlobRow {
-            hash: hash(file.text.as_bytes()),
+            hash: hex::sha256(file.text.as_bytes()),
             content: file.text.clone().into_bytes(),
         };
         let mut blobs = vec![blob(&source.flow)];
@@ -220,7 +220,7 @@ impl Library {
             texts.catalogue.push((file.name.clone(), row.hash.clone()));
             blobs.push(row);
         }
-        let version = hash(
+        let version = hex::sha256(
             blobs.iter().map(|blob| blob.hash.as_str()).collect::<Vec<_>>().join("\n").as_bytes(),
         );
         let (found, mistakes) = self.check(source);
@@ -341,13 +341,4 @@ impl Library {
 
 fn named(files: &[FileText]) -> Vec<(&str, &str)> {
     files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect()
-}
-
-fn hash(content: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(content) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

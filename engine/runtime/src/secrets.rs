@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+use weir_core::hex;
 use weir_core::secret::Secret;
 use zeroize::Zeroizing;
 
@@ -151,7 +152,7 @@ impl Vault {
 
     /// The name of the key, in hex. Not secret.
     pub fn key_id(&self) -> String {
-        to_hex(&self.key_id)
+        hex::encode(&self.key_id)
     }
 
     /// Seals a value for a scope (a project, a run) and a name in it.
@@ -180,7 +181,7 @@ impl Vault {
             return Err(changed());
         }
         if sealed[1..=KEY_ID] != self.key_id {
-            let sealed = to_hex(&sealed[1..=KEY_ID]);
+            let sealed = hex::encode(&sealed[1..=KEY_ID]);
             return Err(Error::OtherKey { name: name.to_owned(), sealed, ours: self.key_id() });
         }
         let mut nonce = [0; NONCE];
@@ -196,7 +197,7 @@ impl Vault {
 
     /// Seals a value into a text: for secret parameters, which stand among others in a run's JSON.
     pub fn seal_text(&self, scope: &str, name: &str, value: &str) -> String {
-        format!("{TEXT_PREFIX}{}", to_hex(&self.seal(scope, name, value.as_bytes())))
+        format!("{TEXT_PREFIX}{}", hex::encode(&self.seal(scope, name, value.as_bytes())))
     }
 
     /// Opens what [`Vault::seal_text`] made.
@@ -210,7 +211,7 @@ impl Vault {
         text: &str,
     ) -> Result<Zeroizing<String>, Error> {
         let changed = || Error::Changed { name: name.to_owned() };
-        let sealed = text.strip_prefix(TEXT_PREFIX).and_then(from_hex).ok_or_else(changed)?;
+        let sealed = text.strip_prefix(TEXT_PREFIX).and_then(hex::decode).ok_or_else(changed)?;
         let value = self.open_sealed(scope, name, &sealed)?;
         std::str::from_utf8(&value)
             .map(|value| Zeroizing::new(value.to_owned()))
@@ -354,7 +355,7 @@ fn make_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, Error> {
         .mode(0o600)
         .open(&draft)
         .and_then(|mut file| {
-            file.write_all(Zeroizing::new(to_hex(&key[..])).as_bytes())?;
+            file.write_all(Zeroizing::new(hex::encode(&key[..])).as_bytes())?;
             file.write_all(b"\n")?;
             file.sync_all()
         })
@@ -371,29 +372,14 @@ fn make_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, Error> {
 }
 
 fn parse_key(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-    let bytes = Zeroizing::new(if text.len() == 64 { from_hex(text)? } else { from_base64(text)? });
+    let bytes =
+        Zeroizing::new(if text.len() == 64 { hex::decode(text)? } else { from_base64(text)? });
     let mut key = Zeroizing::new([0; 32]);
     if bytes.len() != key.len() {
         return None;
     }
     key.copy_from_slice(&bytes);
     Some(key)
-}
-
-/// Lower-case hex.
-pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect();
-    let digits = Zeroizing::new(digits?);
-    (digits.len() % 2 == 0)
-        .then(|| digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
 /// Base64 of RFC 4648, with or without its padding.

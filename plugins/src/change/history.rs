@@ -10,8 +10,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use serde_json::{Value, json};
+use weir_core::hex;
 use weir_core::job_type::AttemptContext;
-
 use weir_core::mask::mask;
 
 /// One change of a file.
@@ -52,7 +52,7 @@ pub(super) fn keep(records: &Path, written: &Written<'_>, cx: &AttemptContext) -
     let after = match &written.text {
         Some(text) => {
             let text = mask(text, &cx.secrets);
-            let hash = hash(text.as_bytes());
+            let hash = hex::sha256(text.as_bytes());
             let file = folder.join(&hash);
             if !file.exists() {
                 let beside = folder.join(format!("{hash}.new"));
@@ -84,13 +84,4 @@ pub(super) fn keep(records: &Path, written: &Written<'_>, cx: &AttemptContext) -
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&list)?;
     file.write_all(format!("{end}{line}\n").as_bytes())?;
     file.sync_all()
-}
-
-fn hash(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
-        use std::fmt::Write as _;
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -108,7 +108,7 @@ async fn migrate(home: &Home, writer: &SqlitePool) -> Result<(), Error> {
     let mut id = [0; 8];
     getrandom::fill(&mut id).expect("the system gives random numbers");
     sqlx::query("INSERT INTO meta (key, value) VALUES ('home', ?) ON CONFLICT (key) DO NOTHING")
-        .bind(crate::secrets::to_hex(&id))
+        .bind(weir_core::hex::encode(&id))
         .execute(writer)
         .await
         .map_err(|error| sort(home, error))?;

@@ -5,13 +5,12 @@ use std::fmt;
 use sea_orm::{
     ConnectionTrait as _, DbBackend, EntityTrait as _, QueryOrder as _, QuerySelect as _, Statement,
 };
-use sha2::{Digest as _, Sha256};
+use weir_core::hex;
 use weir_core::ids::RunId;
 
 use super::entity::{blob, run};
 use super::rows::{AttemptRow, EventRow, SavedRun};
 use super::{Error, Store};
-use crate::secrets::to_hex;
 
 /// Something that can't be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +144,7 @@ impl Store {
             .await?;
         for hash in hashes {
             let content = self.blob(&hash).await?.unwrap_or_default();
-            if to_hex(&Sha256::digest(&content)) != hash {
+            if hex::sha256(&content) != hash {
                 findings.push(Finding { run: None, what: format!("the text {hash} was changed") });
             }
         }
