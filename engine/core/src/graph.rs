@@ -147,8 +147,8 @@ pub enum JobKind {
         parallel: u32,
         /// The first item that fails ends the others.
         fail_fast: bool,
-        /// Items in batches, one batch after the other.
-        rolling: Option<Rolling>,
+        /// Items in batches, one batch after the other. Aside, for few jobs have it and each job has room for its kind.
+        rolling: Option<Box<Rolling>>,
     },
 }
 

@@ -22,7 +22,7 @@ pub(super) enum Batch {
 
 impl Run {
     /// Whether `item`, the first of a `foreach` that waits, may start as far as its batch goes.
-    pub(super) fn batch_of(&self, ix: u32, item: u32, rolling: Rolling) -> Batch {
+    pub(super) fn batch_of(&self, ix: u32, item: u32, rolling: &Rolling) -> Batch {
         let first = item - item % rolling.batch;
         let active = (first..item).filter(|item| is_active(self.item_at(ix, *item).state)).count();
         let Task { held, unopened, .. } = self.tasks[ix as usize];
@@ -53,7 +53,7 @@ impl Run {
     /// When the next batch of a `foreach` begins, if it waits for nothing else.
     pub(super) fn pauses_until(&self, ix: u32) -> Option<Timestamp> {
         let task = &self.tasks[ix as usize];
-        let JobKind::Foreach { rolling: Some(rolling), .. } = self.graph.job(task.job).kind else {
+        let JobKind::Foreach { rolling: Some(rolling), .. } = &self.graph.job(task.job).kind else {
             return None;
         };
         if task.state != TaskState::Running {
@@ -74,10 +74,8 @@ impl Run {
 
     /// Whether so many items of a `foreach` failed.
     pub(super) fn has_failed_items(&self, ix: u32, count: u32) -> bool {
-        let failed = self.children(ix).filter(|child| {
-            let state = self.tasks[*child as usize].state;
-            matches!(state, TaskState::Failed | TaskState::TimedOut | TaskState::Lost)
-        });
+        let failed =
+            self.children(ix).filter(|child| self.tasks[*child as usize].state.is_failure());
         failed.take(count as usize).count() == count as usize
     }
 

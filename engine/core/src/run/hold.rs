@@ -122,10 +122,9 @@ impl Mover<'_> {
     /// A task that another one holds has ended.
     pub(super) fn inner_task_ended(&mut self, holder: u32, ix: u32) {
         self.run.tasks[holder as usize].held -= 1;
-        if let JobKind::Foreach { fail_fast, rolling, .. } = self.rules(holder).kind {
-            let state = self.run.tasks[ix as usize].state;
-            let did_fail =
-                matches!(state, TaskState::Failed | TaskState::TimedOut | TaskState::Lost);
+        if let JobKind::Foreach { fail_fast, rolling, .. } = &self.rules(holder).kind {
+            let (fail_fast, rolling) = (*fail_fast, rolling.as_deref().copied());
+            let did_fail = self.run.tasks[ix as usize].state.is_failure();
             if fail_fast && did_fail && !self.rules(ix).allow_failure {
                 for other in self.run.children(holder) {
                     self.stop(other, CancelReason::FailFast);
@@ -147,7 +146,8 @@ impl Mover<'_> {
 
     /// Starts as many items as may run at once.
     pub(super) fn open_items(&mut self, ix: u32) {
-        let JobKind::Foreach { body, parallel, rolling, .. } = self.rules(ix).kind else { return };
+        let JobKind::Foreach { body, parallel, rolling, .. } = &self.rules(ix).kind else { return };
+        let (body, parallel, rolling) = (*body, *parallel, rolling.as_deref().copied());
         let stride = self.graph.scope(body).block;
         loop {
             let Task { state, next, holds, held, unopened, inner, .. } =
@@ -161,7 +161,7 @@ impl Mover<'_> {
             if state != TaskState::Running || next == holds || is_full {
                 return;
             }
-            match rolling.map_or(Batch::Open, |rolling| self.run.batch_of(ix, next, rolling)) {
+            match rolling.map_or(Batch::Open, |rolling| self.run.batch_of(ix, next, &rolling)) {
                 Batch::Open => {}
                 Batch::Waits => return,
                 Batch::Pauses(at) => {

@@ -102,7 +102,7 @@ impl Mover<'_> {
 
     fn after_end(&mut self, ix: u32) {
         let task = self.run.tasks[ix as usize];
-        if matches!(task.state, TaskState::Failed | TaskState::TimedOut | TaskState::Lost)
+        if task.state.is_failure()
             && let Some(part) = self.run.part_failed_by(ix)
         {
             self.fail_run(part);

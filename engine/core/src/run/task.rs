@@ -148,6 +148,11 @@ impl TaskState {
         self.code() >= Self::Succeeded.code()
     }
 
+    /// Whether it has ended badly: this is what fails a run.
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::TimedOut | Self::Lost)
+    }
+
     /// Whether an attempt is, or may be, at work.
     pub fn is_active(self) -> bool {
         matches!(self, Self::Launching | Self::Running | Self::Unreachable | Self::Cancelling(_))

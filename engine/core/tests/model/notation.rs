@@ -192,7 +192,12 @@ impl Maker {
                         .map_or(1, |count| count.parse().expect("a number")),
                 });
                 JobRules {
-                    kind: JobKind::Foreach { body, parallel, fail_fast, rolling },
+                    kind: JobKind::Foreach {
+                        body,
+                        parallel,
+                        fail_fast,
+                        rolling: rolling.map(Box::new),
+                    },
                     after: all.after,
                     allow_failure: all.allow_failure,
                     decide: all.decide,

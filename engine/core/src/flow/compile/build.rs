@@ -178,7 +178,7 @@ impl Builder<'_> {
                 let owner = Owner::Foreach(ix);
                 let body = self.queue(vec![parts], owner, depth + 1, is_curable);
                 let parallel = job.parallel.unwrap_or(0);
-                let (fail_fast, rolling) = (job.fail_fast, job.rolling.as_deref().copied());
+                let (fail_fast, rolling) = (job.fail_fast, job.rolling.clone());
                 let kind = JobKind::Foreach { body, parallel, fail_fast, rolling };
                 JobRules { scope, kind, ..node_rules(&job) }
             } else if let Some(uses) = &job.uses {
