@@ -324,7 +324,6 @@ impl Turn {
         }))
     }
 
-    /// What the templates of a task see.
     /// What tasks left behind before the run was taken up, read once.
     pub(crate) fn read_results(&mut self, run: RunId, world: &mut dyn World) -> Result<(), String> {
         let live = self.runs.get_mut(&run).ok_or("the run has ended")?;
@@ -342,6 +341,7 @@ impl Turn {
         Ok(())
     }
 
+    /// What the templates of a task see.
     fn context(
         &mut self,
         run: RunId,
@@ -483,7 +483,6 @@ fn secret_names(job: &Job) -> BTreeSet<String> {
     names
 }
 
-/// The jobs beside a task, and beside what holds it, of those names.
 /// All jobs of a run but those in groups, as templates see them.
 pub(crate) fn jobs_of(live: &Live) -> BTreeMap<String, JobFacts> {
     let all = BTreeSet::from(["*".to_owned()]);
@@ -491,6 +490,7 @@ pub(crate) fn jobs_of(live: &Live) -> BTreeMap<String, JobFacts> {
     jobs.map(|job| (live.job_name(job).to_owned(), facts(live, TaskIx(job.0)))).collect()
 }
 
+/// The jobs beside a task, and beside what holds it, of those names.
 fn visible_jobs(live: &Live, task: TaskIx, names: &BTreeSet<String>) -> BTreeMap<String, JobFacts> {
     let mut found = BTreeMap::new();
     let mut level = Some(task);

@@ -183,6 +183,19 @@ pub async fn run(
     ready: &[(u32, String)],
 ) -> Result<RunView, Error> {
     let opened = open(store, library, id).await?;
+    shown(store, &opened, ready).await
+}
+
+/// As [`run`], of a run that has been read.
+///
+/// # Errors
+/// What is kept of it beside its state can't be read.
+pub async fn shown(
+    store: &Store,
+    opened: &Opened,
+    ready: &[(u32, String)],
+) -> Result<RunView, Error> {
+    let id = RunId(opened.saved.run.id);
     let mut attempts: BTreeMap<TaskIx, Vec<AttemptRow>> = BTreeMap::new();
     for attempt in store.attempts(id).await? {
         attempts.entry(attempt.task).or_default().push(attempt);
@@ -210,9 +223,9 @@ pub async fn run(
             path: opened.path(task),
             item: item.and_then(|(item, parent)| items.get(&parent)?.get(item as usize).cloned()),
             state: at.state.name(),
-            reason: reason(&opened, task, &tries, &found, ready),
+            reason: reason(opened, task, &tries, &found, ready),
             approve: match at.state {
-                TaskState::Asking(question) => Some(approve_words(&opened, task, question)),
+                TaskState::Asking(question) => Some(approve_words(opened, task, question)),
                 _ => None,
             },
             uses: job.uses.as_ref().map(|uses| uses.job_type.clone()),
@@ -224,7 +237,7 @@ pub async fn run(
             depth,
         });
     }
-    let row = opened.saved.run;
+    let row = opened.saved.run.clone();
     Ok(RunView {
         id: row.id,
         project: row.project,
@@ -450,11 +463,9 @@ pub async fn failed_jobs(
     id: RunId,
 ) -> Result<Vec<String>, Error> {
     let opened = open(store, library, id).await?;
-    let is_failed =
-        |state| matches!(state, TaskState::Failed | TaskState::TimedOut | TaskState::Lost);
     let tasks = (0..opened.run.tasks().len() as u32).map(TaskIx);
     Ok(tasks
-        .filter(|task| is_failed(opened.run.tasks()[task.at()].state))
+        .filter(|task| opened.run.tasks()[task.at()].state.is_failure())
         .map(|task| opened.path(task))
         .collect())
 }

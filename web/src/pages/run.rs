@@ -16,7 +16,7 @@ use weir_core::run::RunState;
 use weir_engine::Wish;
 use weir_engine::engine::wall_clock;
 use weir_engine::people::Role;
-use weir_engine::view::{self, RunView, TaskView};
+use weir_engine::view::{self, Opened, RunView, TaskView};
 
 use crate::clock::{self, At};
 use crate::error::PageError;
@@ -41,19 +41,7 @@ const EVENTS: u64 = 500;
 pub(crate) struct RunPage {
     s: Shell,
     flow_href: String,
-    run: RunView,
-    run_mark: &'static str,
-    is_open: bool,
-    may_act: bool,
-    begun: Option<At>,
-    version: String,
-    asks: Vec<Asks>,
-    found: Vec<Found>,
-    dag: Dag,
-    tasks: Vec<TaskLine>,
-    is_cut: bool,
-    gantt: Gantt,
-    params: Vec<(String, String)>,
+    live: Live,
 }
 
 /// The part of the page that changes.
@@ -106,13 +94,19 @@ struct TaskLine {
 
 /// Reads a run that somebody may see.
 pub(crate) async fn read(site: &Site, me: &Who, id: i64) -> Result<RunView, PageError> {
+    Ok(read_all(site, me, id).await?.0)
+}
+
+/// As [`read`], with what its numbers mean.
+async fn read_all(site: &Site, me: &Who, id: i64) -> Result<(RunView, Opened), PageError> {
     allowed(site, me, id, Role::Viewer).await?;
     let id = RunId(id);
     let ready = site.handle.why_ready(id).await;
     let why = site.handle.why_queued(id).await;
-    let mut run = view::run(site.handle.store(), site.handle.library(), id, &ready).await?;
+    let opened = view::open(site.handle.store(), site.handle.library(), id).await?;
+    let mut run = view::shown(site.handle.store(), &opened, &ready).await?;
     run.reason = run.reason.or(why);
-    Ok(run)
+    Ok((run, opened))
 }
 
 /// Refuses if somebody may not do so much in the project of a run.
@@ -138,23 +132,8 @@ pub(crate) async fn show(
     Path(id): Path<i64>,
 ) -> Result<Page<RunPage>, PageError> {
     let live = look(&site, s, &me, id).await?;
-    Ok(Page(RunPage {
-        flow_href: flow_address(&live.run.project, &live.run.flow),
-        s: live.s,
-        run: live.run,
-        run_mark: live.run_mark,
-        is_open: live.is_open,
-        may_act: live.may_act,
-        begun: live.begun,
-        version: live.version,
-        asks: live.asks,
-        found: live.found,
-        dag: live.dag,
-        tasks: live.tasks,
-        is_cut: live.is_cut,
-        gantt: live.gantt,
-        params: live.params,
-    }))
+    let flow_href = flow_address(&live.run.project, &live.run.flow);
+    Ok(Page(RunPage { s: live.s.clone(), flow_href, live }))
 }
 
 pub(crate) async fn live(
@@ -167,8 +146,7 @@ pub(crate) async fn live(
 }
 
 async fn look(site: &Site, s: Shell, me: &Who, id: i64) -> Result<Live, PageError> {
-    let run = read(site, me, id).await?;
-    let opened = view::open(site.handle.store(), site.handle.library(), RunId(id)).await?;
+    let (run, opened) = read_all(site, me, id).await?;
     let now = wall_clock();
     let dag = Dag::new(&opened.compiled, Words::of(s.lang), Some((id, &opened.run)));
     let asks = run
