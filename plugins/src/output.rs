@@ -1,6 +1,6 @@
 //! What work leaves behind: the file that `$WEIR_OUTPUT` names, read with suspicion.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -100,37 +100,45 @@ pub(crate) async fn refuse_secrets(
 /// The bytes of a file that whoever wrote it may have prepared to harm its reader: a pipe to block on, a link to
 /// elsewhere, no end. Nothing if there is no file.
 pub(crate) async fn slurp(path: PathBuf) -> Result<Vec<u8>, JobError> {
-    let job = move || -> io::Result<Vec<u8>> {
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let opened =
-            OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(&path);
-        let file = match opened {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a link"));
-            }
-            Err(error) => return Err(error),
-        };
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
-        }
-        let mut bytes = Vec::new();
-        file.take(LIMIT + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
+    // Most work leaves none, and to find that is too little to be handed to another thread.
+    let read = match open(&path) {
+        Ok(None) => return Ok(Vec::new()),
+        Ok(Some(file)) => tokio::task::spawn_blocking(move || {
+            let mut bytes = Vec::new();
+            file.take(LIMIT + 1).read_to_end(&mut bytes).map(|_| bytes)
+        })
+        .await
+        .map_err(|error| JobError::new(ErrorClass::Internal, error.to_string()))?,
+        Err(error) => Err(error),
     };
-    let read = tokio::task::spawn_blocking(job).await;
     match read {
-        Ok(Ok(bytes)) if bytes.len() as u64 > LIMIT => {
+        Ok(bytes) if bytes.len() as u64 > LIMIT => {
             Err(wrong("the output file is larger than 1 MiB"))
         }
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => Err(JobError::new(
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(JobError::new(
             ErrorClass::Internal,
             format!("the output file can't be read: {error}"),
         )),
-        Err(error) => Err(JobError::new(ErrorClass::Internal, error.to_string())),
     }
+}
+
+/// `None` if there is no file.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a link"));
+        }
+        Err(error) => return Err(error),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    Ok(Some(file))
 }
 
 /// Reads the text of an output file. What is wrong is said without quoting the file: it may hold what nobody may see.
