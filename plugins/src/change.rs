@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use weir_core::job_type::{AttemptContext, Fault, Handle, JobError, JobType, Plan, PlanContext};
 use weir_core::outcome::{ErrorClass, Failure, Outcome};
@@ -52,6 +53,30 @@ const FAILED: i32 = 72;
 
 /// How long a look may take.
 const LOOK: Duration = Duration::from_mins(1);
+
+/// Whether something should be there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    #[default]
+    Present,
+    Absent,
+}
+
+impl State {
+    /// As the scripts know it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Absent => "absent",
+        }
+    }
+}
+
+/// As the scripts know it.
+fn yes_no(flag: bool) -> &'static str {
+    if flag { "yes" } else { "no" }
+}
 
 /// What is brought about.
 pub trait Change: Send + Sync + 'static {

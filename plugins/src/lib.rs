@@ -3,6 +3,7 @@
 //! They know [`weir_core`] and nothing of the engine: all they work with comes in the context they are given.
 
 mod approve;
+mod begun;
 mod change;
 mod checklist;
 mod command;

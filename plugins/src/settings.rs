@@ -86,6 +86,13 @@ impl<'de> Deserialize<'de> for Whole {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flag(pub(crate) bool);
 
+impl Flag {
+    /// `true`, for what is so unless somebody says otherwise.
+    pub(crate) fn yes() -> Self {
+        Self(true)
+    }
+}
+
 impl<'de> Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {

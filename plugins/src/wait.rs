@@ -12,7 +12,7 @@ mod tls;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use weir_core::job_type::{
     AttemptContext, Fault, Handle, JobError, JobType, Nature, Plan, PlanContext,
@@ -21,6 +21,7 @@ use weir_core::outcome::{ErrorClass, Failure, Outcome, Outputs};
 use weir_core::schema::Schema;
 use weir_core::time::{Timestamp, format_span, parse_span};
 
+use crate::begun::Begun;
 use crate::mask;
 use crate::settings::{self, Span};
 use crate::stop::Stops;
@@ -107,12 +108,6 @@ impl Condition {
             Self::Look(look) => look.in_words(),
         }
     }
-}
-
-/// When the wait began.
-#[derive(Serialize, Deserialize)]
-struct Begun {
-    at: Timestamp,
 }
 
 #[async_trait]
@@ -206,8 +201,7 @@ impl JobType for Wait {
     async fn start(&self, with: &Value, cx: &AttemptContext) -> Result<Handle, JobError> {
         let (_, condition) = Settings::read(with, cx)?;
         cx.log.line(&format!("waits {}", condition.in_words()));
-        let begun = Begun { at: cx.clock.now() };
-        Ok(Handle(serde_json::to_string(&begun).expect("a time is JSON")))
+        Ok(Begun::now(cx))
     }
 
     async fn follow(
@@ -218,9 +212,7 @@ impl JobType for Wait {
     ) -> Result<Outcome, JobError> {
         let stop = self.stops.watch(cx);
         let (settings, condition) = Settings::read(with, cx)?;
-        let begun: Begun = serde_json::from_str(&handle.0).map_err(|_| {
-            JobError::new(ErrorClass::Internal, format!("`{}` is no handle of a wait", handle.0))
-        })?;
+        let begun = Begun::read(handle, "wait")?;
         let deadline = settings.within.map(|within| begun.at.plus(within.0));
         tokio::select! {
             biased;

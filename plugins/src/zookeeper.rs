@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use weir_core::job_type::{
     AttemptContext, Fault, Handle, JobError, JobType, Nature, Plan, PlanContext,
@@ -18,6 +18,7 @@ use weir_core::outcome::{ErrorClass, Failure, Outcome, Outputs};
 use weir_core::schema::Schema;
 use weir_core::time::{Timestamp, format_span};
 
+use crate::begun::Begun;
 use crate::mask;
 use crate::settings::{self, Flag, Span};
 use crate::ssh::Pool;
@@ -82,12 +83,6 @@ impl Settings {
     }
 }
 
-/// When the look began.
-#[derive(Serialize, Deserialize)]
-struct Begun {
-    at: Timestamp,
-}
-
 #[async_trait]
 impl JobType for ZooKeeper {
     fn name(&self) -> &'static str {
@@ -143,8 +138,7 @@ impl JobType for ZooKeeper {
 
     async fn start(&self, with: &Value, cx: &AttemptContext) -> Result<Handle, JobError> {
         Settings::read(with, cx)?;
-        let begun = Begun { at: cx.clock.now() };
-        Ok(Handle(serde_json::to_string(&begun).expect("a time is JSON")))
+        Ok(Begun::now(cx))
     }
 
     async fn follow(
@@ -155,9 +149,7 @@ impl JobType for ZooKeeper {
     ) -> Result<Outcome, JobError> {
         let stop = self.stops.watch(cx);
         let (settings, servers) = Settings::read(with, cx)?;
-        let begun: Begun = serde_json::from_str(&handle.0).map_err(|_| {
-            JobError::new(ErrorClass::Internal, format!("`{}` is no handle of a look", handle.0))
-        })?;
+        let begun = Begun::read(handle, "look")?;
         let way = match &cx.host {
             Some(route) => Way::Host(Arc::clone(&self.pool), Arc::clone(route)),
             None => Way::Here,

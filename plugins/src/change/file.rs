@@ -9,7 +9,7 @@ use weir_core::schema::Schema;
 use weir_core::secret::Secret;
 
 use super::history::{self, Written};
-use super::{Change, assign};
+use super::{Change, State, assign, yes_no};
 use crate::mask;
 use crate::settings::{self, Flag, Word};
 
@@ -35,22 +35,10 @@ struct Settings {
     group: Option<Word>,
     mode: Option<Word>,
     validate: Option<String>,
-    #[serde(default = "yes")]
+    #[serde(default = "Flag::yes")]
     backup: Flag,
     #[serde(default)]
     make_folders: Flag,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum State {
-    #[default]
-    Present,
-    Absent,
-}
-
-fn yes() -> Flag {
-    Flag(true)
 }
 
 /// Looks and acts. `content` prints what is to stand there.
@@ -274,10 +262,9 @@ impl Change for File {
         let text = content.as_deref().map(String::from_utf8_lossy);
         let hidden = text.is_some_and(|text| mask::find(&text, secrets).is_some());
         let word = |word: &Option<Word>| word.as_ref().map_or(String::new(), |word| word.0.clone());
-        let yes_no = |flag: bool| if flag { "yes" } else { "no" };
         let values = assign(&[
             ("path", &settings.path),
-            ("state", if settings.state == State::Absent { "absent" } else { "present" }),
+            ("state", settings.state.word()),
             ("owner", &word(&settings.owner)),
             ("group", &word(&settings.group)),
             ("access", mode),

@@ -8,7 +8,7 @@ use weir_core::job_type::{Fault, JobError};
 use weir_core::schema::Schema;
 use weir_core::secret::Secret;
 
-use super::{Change, assign};
+use super::{Change, State, assign, yes_no};
 use crate::settings::{self, Flag, OneOrMany};
 
 /// The change that the job type `package` brings about.
@@ -24,22 +24,10 @@ struct Settings {
     name: OneOrMany<String>,
     #[serde(default)]
     state: State,
-    #[serde(default = "yes")]
+    #[serde(default = "Flag::yes")]
     recommends: Flag,
     #[serde(default)]
     update: Flag,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum State {
-    #[default]
-    Present,
-    Absent,
-}
-
-fn yes() -> Flag {
-    Flag(true)
 }
 
 const SCRIPT: &str = r#"
@@ -177,10 +165,9 @@ impl Change for Package {
         if names.is_empty() {
             return Err(settings::wrong("no package is named"));
         }
-        let yes_no = |flag: bool| if flag { "yes" } else { "no" };
         let values = assign(&[
             ("names", &names.join(" ")),
-            ("state", if settings.state == State::Absent { "absent" } else { "present" }),
+            ("state", settings.state.word()),
             ("recommends", yes_no(settings.recommends.0)),
             ("update", yes_no(settings.update.0)),
         ]);

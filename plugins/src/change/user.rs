@@ -8,7 +8,7 @@ use weir_core::job_type::{Fault, JobError};
 use weir_core::schema::Schema;
 use weir_core::secret::Secret;
 
-use super::{Change, assign};
+use super::{Change, State, assign, yes_no};
 use crate::settings::{self, Flag, OneOrMany, Whole};
 
 /// The change that the job type `user` brings about.
@@ -32,14 +32,6 @@ struct Settings {
     #[serde(default)]
     system: Flag,
     keys: Option<OneOrMany<String>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum State {
-    #[default]
-    Present,
-    Absent,
 }
 
 const SCRIPT: &str = r#"
@@ -188,13 +180,13 @@ impl Change for User {
         }
         let values = assign(&[
             ("name", &settings.name),
-            ("state", if settings.state == State::Absent { "absent" } else { "present" }),
+            ("state", settings.state.word()),
             ("uid", &settings.uid.map_or_else(String::new, |uid| uid.0.to_string())),
             ("group", &group),
             ("groups", &groups.join(" ")),
             ("home", settings.home.as_deref().unwrap_or_default()),
             ("shell", settings.shell.as_deref().unwrap_or_default()),
-            ("system", if settings.system.0 { "yes" } else { "no" }),
+            ("system", yes_no(settings.system.0)),
             ("keys", &keys.iter().map(|key| key.trim()).collect::<Vec<_>>().join("\n")),
         ]);
         Ok(format!("{values}{SCRIPT}"))
