@@ -17,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use tokio::runtime;
 use tokio::sync::oneshot;
 use weir_core::job_type::{JobError, Launch, ProcessEnd, ProcessId, Processes};
 use weir_core::outcome::{ErrorClass, Failure};
@@ -68,6 +69,8 @@ pub struct Client {
 struct Shared {
     home: PathBuf,
     program: Program,
+    /// That of who made the client, if it has one.
+    runtime: Option<runtime::Handle>,
     state: Mutex<State>,
 }
 
@@ -75,6 +78,8 @@ struct State {
     link: Link,
     tags: u64,
     pending: BTreeMap<u64, Pending>,
+    /// By their folders: the ends of what was launched here, for who waits for them.
+    ends: BTreeMap<PathBuf, oneshot::Receiver<Answer>>,
     /// The supervisor, if this process started it: its child, to be reaped.
     child: Option<(i32, PidFd)>,
     leaving: Option<SyncSender<Leaves>>,
@@ -99,13 +104,17 @@ struct Pending {
     request: Request,
     /// It may have been carried out.
     was_sent: bool,
-    on_answer: Box<dyn FnOnce(Answer) + Send>,
+    /// Who only wants to know that it has started, or that it never will.
+    on_start: Option<OnAnswer>,
+    on_answer: OnAnswer,
 }
+
+type OnAnswer = Box<dyn FnOnce(Answer) + Send>;
 
 /// What was asked for.
 enum Request {
-    /// To start the processes of this attempt folder.
-    Launch(PathBuf),
+    /// To start the processes of this attempt.
+    Launch(ProcessId),
     Watch,
     Cancel,
 }
@@ -116,7 +125,7 @@ impl Pending {
     fn is_surely_undone(&self) -> bool {
         !self.was_sent
             && match &self.request {
-                Request::Launch(folder) => !folder::was_claimed(folder),
+                Request::Launch(id) => !folder::was_claimed(&id.folder),
                 Request::Watch => false,
                 Request::Cancel => true,
             }
@@ -124,6 +133,7 @@ impl Pending {
 }
 
 /// What became of a request.
+#[derive(Clone)]
 enum Answer {
     Started,
     Ended(folder::Ended),
@@ -150,11 +160,13 @@ impl Client {
             link: Link::Down,
             tags: 0,
             pending: BTreeMap::new(),
+            ends: BTreeMap::new(),
             child: None,
             leaving: None,
             is_closed: false,
         };
-        Ok(Self { shared: Arc::new(Shared { home, program, state: Mutex::new(state) }) })
+        let runtime = runtime::Handle::try_current().ok();
+        Ok(Self { shared: Arc::new(Shared { home, program, runtime, state: Mutex::new(state) }) })
     }
 
     /// Starts it, or finds that it had been started, and tells its end. `on_end` is called once, in another thread or
@@ -166,14 +178,14 @@ impl Client {
         on_end: Box<dyn FnOnce(Ended) + Send>,
     ) {
         let encode = |tag| wire::launch(tag, Tells::End, id, launch);
-        let request = Request::Launch(id.folder.clone());
-        self.shared.ask(request, encode, Box::new(|answer| on_end(ended(answer))));
+        let request = Request::Launch(id.clone());
+        self.shared.ask(request, encode, None, Box::new(|answer| on_end(ended(answer))));
     }
 
     /// Tells the end of something that was launched before, perhaps by an earlier engine. As [`Self::launch_with`].
     pub fn wait_with(&self, id: &ProcessId, on_end: Box<dyn FnOnce(Ended) + Send>) {
         let encode = |tag| Ok(wire::watch(tag, id));
-        self.shared.ask(Request::Watch, encode, Box::new(|answer| on_end(ended(answer))));
+        self.shared.ask(Request::Watch, encode, None, Box::new(|answer| on_end(ended(answer))));
     }
 
     /// Asks the supervisor to exit if no job runs, and waits until it has; `true` if none is left running. One that
@@ -204,8 +216,7 @@ impl Client {
         encode: impl FnOnce(u64) -> Result<Vec<u8>, &'static str>,
     ) -> Result<Answer, JobError> {
         let (sender, receiver) = oneshot::channel();
-        // Who asked may have gone away.
-        self.shared.ask(request, encode, Box::new(move |answer| drop(sender.send(answer))));
+        self.shared.ask(request, encode, None, to(sender));
         receiver.await.map_err(|_| internal("the engine is stopping"))
     }
 }
@@ -223,19 +234,31 @@ impl Drop for Client {
 #[async_trait]
 impl Processes for Client {
     async fn launch(&self, id: &ProcessId, launch: Launch) -> Result<(), JobError> {
-        let request = Request::Launch(id.folder.clone());
-        match self.answer(request, |tag| wire::launch(tag, Tells::Start, id, &launch)).await? {
-            Answer::Ended(folder::Ended { end: End::Failed(class, message), .. }) => {
-                Err(Failure::new(class, message))
+        let (on_start, start) = oneshot::channel();
+        let (on_end, end) = oneshot::channel();
+        self.shared.state().ends.insert(id.folder.clone(), end);
+        let encode = |tag| wire::launch(tag, Tells::Both, id, &launch);
+        self.shared.ask(Request::Launch(id.clone()), encode, Some(to(on_start)), to(on_end));
+        let failure = match start.await {
+            Ok(Answer::Ended(folder::Ended { end: End::Failed(class, message), .. })) => {
+                Failure::new(class, message)
             }
-            Answer::Started | Answer::Ended(_) => Ok(()),
-            Answer::Unsent(message) => Err(internal(message)),
-            Answer::Cancelled | Answer::Stuck(_) => Err(internal("the supervisor answers amiss")),
-        }
+            Ok(Answer::Started | Answer::Ended(_)) => return Ok(()),
+            Ok(Answer::Unsent(message)) => internal(message),
+            Ok(Answer::Cancelled | Answer::Stuck(_)) => internal("the supervisor answers amiss"),
+            Err(_) => internal("the engine is stopping"),
+        };
+        self.shared.state().ends.remove(&id.folder);
+        Err(failure)
     }
 
     async fn wait(&self, id: &ProcessId) -> Result<ProcessEnd, JobError> {
-        ended(self.answer(Request::Watch, |tag| Ok(wire::watch(tag, id))).await?).end
+        let coming = self.shared.state().ends.remove(&id.folder);
+        let answer = match coming {
+            Some(end) => end.await.map_err(|_| internal("the engine is stopping"))?,
+            None => self.answer(Request::Watch, |tag| Ok(wire::watch(tag, id))).await?,
+        };
+        ended(answer).end
     }
 
     async fn cancel(&self, id: &ProcessId, grace: Duration) -> Result<(), JobError> {
@@ -249,6 +272,18 @@ impl Processes for Client {
             },
         }
     }
+}
+
+fn tell(on_start: Option<OnAnswer>, on_answer: OnAnswer, answer: Answer) {
+    if let Some(on_start) = on_start {
+        on_start(answer.clone());
+    }
+    on_answer(answer);
+}
+
+/// Who asked may have gone away.
+fn to(sender: oneshot::Sender<Answer>) -> OnAnswer {
+    Box::new(move |answer| drop(sender.send(answer)))
 }
 
 fn internal(message: impl Into<String>) -> JobError {
@@ -288,7 +323,8 @@ impl Shared {
         self: &Arc<Self>,
         request: Request,
         encode: impl FnOnce(u64) -> Result<Vec<u8>, &'static str>,
-        on_answer: Box<dyn FnOnce(Answer) + Send>,
+        on_start: Option<OnAnswer>,
+        on_answer: OnAnswer,
     ) {
         let mut state = self.state();
         state.tags += 1;
@@ -299,7 +335,8 @@ impl Shared {
                 drop(state);
                 let message = format!("{what} holds a NUL or has no proper name");
                 let end = End::Failed(ErrorClass::Definition, message);
-                on_answer(Answer::Ended(folder::Ended { end, at: folder::now() }));
+                let answer = Answer::Ended(folder::Ended { end, at: folder::now() });
+                tell(on_start, on_answer, answer);
                 return;
             }
         };
@@ -310,7 +347,7 @@ impl Shared {
         } else {
             false
         };
-        state.pending.insert(tag, Pending { message, request, was_sent, on_answer });
+        state.pending.insert(tag, Pending { message, request, was_sent, on_start, on_answer });
         if matches!(state.link, Link::Down) {
             state.link = Link::Mending;
             drop(state);
@@ -330,7 +367,7 @@ impl Shared {
                 Ok(channel) => {
                     pause = Duration::from_millis(20);
                     self.raise(&channel);
-                    self.read(&channel);
+                    self.hear(&channel);
                     self.reap();
                     let mut state = self.state();
                     state.link = Link::Mending;
@@ -382,32 +419,82 @@ impl Shared {
         };
         for pending in unsent {
             let message = format!("the supervisor of processes can't be reached: {error}");
-            (pending.on_answer)(Answer::Unsent(message));
+            tell(pending.on_start, pending.on_answer, Answer::Unsent(message));
         }
+    }
+
+    /// Hears the supervisor until it is gone: in a task of the runtime, whose tasks are woken without another thread
+    /// in between; in this thread where there is no runtime (any more).
+    fn hear(self: &Arc<Self>, channel: &Arc<Channel>) {
+        if let Some(runtime) = &self.runtime {
+            let task = runtime.spawn(Arc::clone(self).read_in_task(Arc::clone(channel)));
+            if runtime.block_on(task).is_ok() {
+                return;
+            }
+        }
+        self.read(channel);
     }
 
     fn read(&self, channel: &Channel) {
         let mut message = Vec::new();
-        while channel.receive(&mut message).unwrap_or(false) {
-            let Ok(reply) = Reply::decode(&message) else { return };
-            let (tag, answer) = match reply {
-                Reply::Started { tag } => (tag, Answer::Started),
-                Reply::Ended { tag, ended } => (tag, Answer::Ended(ended)),
-                Reply::Cancelled { tag } => (tag, Answer::Cancelled),
-                Reply::Stuck { tag, message } => (tag, Answer::Stuck(message)),
-                Reply::Stays => {
-                    if let Some(leaving) = self.state().leaving.take() {
-                        // Who asked may have lost patience.
-                        let _gone = leaving.try_send(Leaves::No);
-                    }
-                    continue;
+        while channel.receive(&mut message).unwrap_or(false) && self.take(&message) {}
+    }
+
+    async fn read_in_task(self: Arc<Self>, channel: Arc<Channel>) {
+        let Ok(socket) = sys::watch(channel.as_fd()) else { return };
+        let mut message = Vec::new();
+        while let Ok(mut ready) = socket.readable().await {
+            loop {
+                match channel.try_receive(&mut message) {
+                    Ok(true) if self.take(&message) => {}
+                    Ok(_) => return,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) => return,
                 }
-                Reply::Welcome { .. } => continue,
-            };
-            let pending = self.state().pending.remove(&tag);
-            if let Some(pending) = pending {
-                (pending.on_answer)(answer);
             }
+            ready.clear_ready();
+        }
+    }
+
+    /// Takes what the supervisor says to whom it concerns; `false` if it is not of this protocol.
+    fn take(&self, message: &[u8]) -> bool {
+        let Ok(reply) = Reply::decode(message) else { return false };
+        let (tag, answer) = match reply {
+            Reply::Started { tag } => {
+                self.started(tag);
+                return true;
+            }
+            Reply::Ended { tag, ended } => (tag, Answer::Ended(ended)),
+            Reply::Cancelled { tag } => (tag, Answer::Cancelled),
+            Reply::Stuck { tag, message } => (tag, Answer::Stuck(message)),
+            Reply::Stays => {
+                if let Some(leaving) = self.state().leaving.take() {
+                    // Who asked may have lost patience.
+                    let _gone = leaving.try_send(Leaves::No);
+                }
+                return true;
+            }
+            Reply::Welcome { .. } => return true,
+        };
+        let pending = self.state().pending.remove(&tag);
+        if let Some(pending) = pending {
+            tell(pending.on_start, pending.on_answer, answer);
+        }
+        true
+    }
+
+    /// From here on only the end of it is wanted: the order, which may be long and hold secrets, is not kept.
+    fn started(&self, tag: u64) {
+        let mut state = self.state();
+        let Some(pending) = state.pending.get_mut(&tag) else { return };
+        let on_start = pending.on_start.take();
+        if let Request::Launch(id) = &pending.request {
+            pending.message = wire::watch(tag, id);
+            pending.request = Request::Watch;
+        }
+        drop(state);
+        if let Some(on_start) = on_start {
+            on_start(Answer::Started);
         }
     }
 

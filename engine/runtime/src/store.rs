@@ -130,7 +130,9 @@ impl Store {
     /// tried again. To be called when all batches that failed were handed back, before they are submitted again in their
     /// order.
     pub fn resume(&self) {
-        let _ = self.inner.writer.send(Work::Resume);
+        if self.inner.counters.is_halted.load(Ordering::SeqCst) {
+            let _ = self.inner.writer.send(Work::Resume);
+        }
     }
 
     /// What the writer has done so far.

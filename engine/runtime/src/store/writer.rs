@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub(super) struct Counters {
     pub(super) orders: AtomicU64,
     pub(super) statements: AtomicU64,
     pub(super) rows: AtomicU64,
+    /// A commit failed: all that comes is handed back until somebody says to go on.
+    pub(super) is_halted: AtomicBool,
 }
 
 pub(super) struct Writer {
@@ -83,7 +85,6 @@ enum Commit {
 impl Writer {
     /// Works until it is closed or nobody can send any more.
     pub(super) fn run(mut self, queue: Receiver<Work>) {
-        let mut halted = false;
         let closed = 'work: loop {
             let first = if self.checkpoints.owed() {
                 match queue.recv_timeout(IDLE) {
@@ -103,20 +104,20 @@ impl Writer {
                 match work {
                     Work::Order(order) => orders.push(*order),
                     Work::Resume => {
-                        if self.commit_all(std::mem::take(&mut orders), &mut halted).is_err() {
+                        if self.commit_all(std::mem::take(&mut orders)).is_err() {
                             return;
                         }
-                        halted = false;
+                        self.halt(false);
                     }
                     Work::Close(told) => {
-                        if self.commit_all(std::mem::take(&mut orders), &mut halted).is_err() {
+                        if self.commit_all(std::mem::take(&mut orders)).is_err() {
                             return;
                         }
                         break 'work Some(told);
                     }
                 }
             }
-            if self.commit_all(orders, &mut halted).is_err() {
+            if self.commit_all(orders).is_err() {
                 return;
             }
         };
@@ -129,11 +130,11 @@ impl Writer {
     }
 
     /// Commits orders together; if the database refuses something, one by one, so that each gets its own answer.
-    fn commit_all(&mut self, orders: Vec<Order>, halted: &mut bool) -> Result<(), Died> {
+    fn commit_all(&mut self, orders: Vec<Order>) -> Result<(), Died> {
         if orders.is_empty() {
             return Ok(());
         }
-        if *halted {
+        if self.is_halted() {
             for order in orders {
                 order.hand_back(Trouble::Held, String::new());
             }
@@ -147,14 +148,14 @@ impl Writer {
             }
             Commit::Failed(Trouble::Refused, _) if orders.len() > 1 => {
                 for order in orders {
-                    if *halted {
+                    if self.is_halted() {
                         order.hand_back(Trouble::Held, String::new());
                         continue;
                     }
                     match self.commit(std::slice::from_ref(&order)) {
                         Commit::Done => order.tell(),
                         Commit::Failed(trouble, message) => {
-                            *halted = true;
+                            self.halt(true);
                             order.hand_back(trouble, message);
                         }
                         Commit::Died => {
@@ -165,7 +166,7 @@ impl Writer {
                 }
             }
             Commit::Failed(trouble, message) => {
-                *halted = true;
+                self.halt(true);
                 for order in orders {
                     order.hand_back(trouble, message.clone());
                 }
@@ -176,6 +177,14 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    fn is_halted(&self) -> bool {
+        self.counters.is_halted.load(Ordering::SeqCst)
+    }
+
+    fn halt(&self, halts: bool) {
+        self.counters.is_halted.store(halts, Ordering::SeqCst);
     }
 
     fn commit(&mut self, orders: &[Order]) -> Commit {

@@ -105,8 +105,20 @@ impl Channel {
     /// # Errors
     /// The connection is broken, or the message is not of this protocol.
     pub(crate) fn receive(&self, buffer: &mut Vec<u8>) -> io::Result<bool> {
+        self.take(buffer, true)
+    }
+
+    /// As [`Self::receive`], but does not wait.
+    ///
+    /// # Errors
+    /// As there, and [`io::ErrorKind::WouldBlock`] if none is there.
+    pub(crate) fn try_receive(&self, buffer: &mut Vec<u8>) -> io::Result<bool> {
+        self.take(buffer, false)
+    }
+
+    fn take(&self, buffer: &mut Vec<u8>, waits: bool) -> io::Result<bool> {
         buffer.resize(PACKET, 0);
-        let (length, beside) = sys::receive(self.socket.as_fd(), buffer)?;
+        let (length, beside) = sys::receive(self.socket.as_fd(), buffer, waits)?;
         buffer.truncate(length);
         if length == 1
             && buffer[0] == IN_FILE

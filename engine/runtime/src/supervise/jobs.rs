@@ -100,6 +100,16 @@ pub(super) struct Watcher {
     pub(super) tells: Tells,
 }
 
+impl Watcher {
+    /// It has started: who wants to know is told, once.
+    fn tell_start(&mut self) {
+        if self.tells == Tells::Both {
+            self.tells = Tells::End;
+            tell(&self.channel, &Reply::Started { tag: self.tag });
+        }
+    }
+}
+
 /// Whether the end must be written to the folder.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Record {
@@ -150,19 +160,17 @@ impl Node {
     pub(super) fn enter(&self, id: &ProcessId, watcher: Watcher, log_limit: Option<u64>) -> bool {
         let mut table = self.table();
         if let Some(job) = table.jobs.get_mut(&id.folder) {
-            let reply = match (&job.stage, watcher.tells) {
-                (Stage::Unwritten(ended), _) => {
-                    Some(Reply::Ended { tag: watcher.tag, ended: ended.clone() })
+            match &job.stage {
+                Stage::Unwritten(ended) => {
+                    let reply = Reply::Ended { tag: watcher.tag, ended: ended.clone() };
+                    tell(&watcher.channel, &reply);
                 }
-                (Stage::Running(_) | Stage::Closing(..), Tells::Start) => {
-                    Some(Reply::Started { tag: watcher.tag })
+                Stage::Running(_) | Stage::Closing(..) => {
+                    let mut watcher = watcher;
+                    watcher.tell_start();
+                    job.watchers.push(watcher);
                 }
-                (Stage::Beginning | Stage::Finishing, _)
-                | (Stage::Running(_) | Stage::Closing(..), Tells::End) => None,
-            };
-            match reply {
-                Some(reply) => tell(&watcher.channel, &reply),
-                None => job.watchers.push(watcher),
+                Stage::Beginning | Stage::Finishing => job.watchers.push(watcher),
             }
             return false;
         }
@@ -219,13 +227,7 @@ impl Node {
         job.stage = Stage::Running(pid);
         job.pump = pump;
         job.group = group;
-        job.watchers.retain(|watcher| {
-            let starts = watcher.tells == Tells::Start;
-            if starts {
-                tell(&watcher.channel, &Reply::Started { tag: watcher.tag });
-            }
-            !starts
-        });
+        job.watchers.iter_mut().for_each(Watcher::tell_start);
         let cancels = std::mem::take(&mut job.cancels);
         if !cancels.is_empty() {
             self.begin_cancel(job, cancels);

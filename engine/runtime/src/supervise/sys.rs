@@ -14,7 +14,7 @@ pub(crate) use process::{
     ignore_terminal_signals, is_root, lookup_user, new_session, reap, session_of, set_limit,
     wait_for,
 };
-pub(crate) use socket::{accept, connect, listen, receive, send, shut_down};
+pub(crate) use socket::{accept, connect, listen, receive, send, shut_down, watch};
 pub(crate) use spawn::{Spawn, Spawner};
 
 use std::io;

@@ -18,7 +18,7 @@ use weir_core::time::Timestamp;
 use super::folder::{End, Ended};
 
 /// The protocol spoken here.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 const HELLO: u8 = 1;
 const LAUNCH: u8 = 2;
@@ -36,7 +36,7 @@ const STAYS: u8 = 106;
 pub(crate) enum Request<'a> {
     /// The first message.
     Hello,
-    /// Start it, or find that it had been started; tell the end (or only the start).
+    /// Start it, or find that it had been started; tell the end (the start, too).
     Launch(Box<Order<'a>>),
     /// Tell the end.
     Watch { tag: u64, id: ProcessId },
@@ -63,8 +63,8 @@ pub(crate) struct Order<'a> {
 /// What the one who asked wants to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tells {
-    /// That it has started (or ended, whichever is known first).
-    Start,
+    /// That it has started, if that is known before it has ended; and that it has ended.
+    Both,
     /// That it has ended.
     End,
 }
@@ -125,7 +125,7 @@ pub(crate) fn launch(
     launch: &Launch,
 ) -> Result<Vec<u8>, &'static str> {
     let mut out = Out::new(LAUNCH).u64(tag).u8(match tells {
-        Tells::Start => 0,
+        Tells::Both => 0,
         Tells::End => 1,
     });
     out = out.id(id).text(launch.working_dir.as_os_str().as_bytes(), "the working folder")?;
@@ -379,7 +379,7 @@ impl<'a> In<'a> {
     fn order(&mut self) -> Result<Order<'a>, Malformed> {
         let tag = self.u64()?;
         let tells = match self.u8()? {
-            0 => Tells::Start,
+            0 => Tells::Both,
             1 => Tells::End,
             _ => return Err(Malformed),
         };

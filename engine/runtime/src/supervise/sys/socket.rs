@@ -7,6 +7,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
 use super::check;
 
 /// Room for one descriptor, aligned as control messages must be.
@@ -135,10 +138,12 @@ pub(crate) fn send(
     }
 }
 
-/// Waits for a message: its length, and the descriptor beside it. Length 0: the other side is gone.
+/// Takes a message: its length, and the descriptor beside it. Length 0: the other side is gone. Does not wait for one
+/// unless `waits`.
 pub(crate) fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
+    waits: bool,
 ) -> io::Result<(usize, Option<OwnedFd>)> {
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let mut control = Control([0; 32]);
@@ -148,10 +153,10 @@ pub(crate) fn receive(
     header.msg_iovlen = 1;
     header.msg_control = control.0.as_mut_ptr().cast();
     header.msg_controllen = control.0.len() as _;
+    let flags = libc::MSG_CMSG_CLOEXEC | if waits { 0 } else { libc::MSG_DONTWAIT };
     let length = loop {
         // SAFETY: the header points to the buffer and the control buffer, which outlive the call.
-        let length =
-            unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) };
+        let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
         if length >= 0 {
             break length as usize;
         }
@@ -180,6 +185,15 @@ pub(crate) fn receive(
         ));
     }
     Ok((length, beside))
+}
+
+/// A socket as the runtime of this task watches it for messages.
+///
+/// # Errors
+/// The runtime can't watch any more.
+pub(crate) fn watch(socket: BorrowedFd<'_>) -> io::Result<AsyncFd<BorrowedFd<'_>>> {
+    // SAFETY: it is borrowed, so open and the same, for as long as the watch lives, which nobody forgets here.
+    unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }.map_err(io::Error::from)
 }
 
 /// Ends a connection for both sides.
