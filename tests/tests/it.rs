@@ -1,5 +1,7 @@
 //! What is proven through the built binary, as a user or the system would meet it.
 
+#[path = "it/api.rs"]
+mod api;
 #[path = "it/arrows.rs"]
 mod arrows;
 #[path = "it/browser.rs"]
@@ -28,6 +30,8 @@ mod policies;
 mod recovery;
 #[path = "it/rerun.rs"]
 mod rerun;
+#[path = "it/roles.rs"]
+mod roles;
 #[path = "it/schedules.rs"]
 mod schedules;
 #[path = "it/secrets.rs"]

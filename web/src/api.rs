@@ -4,6 +4,7 @@ pub(crate) mod flows;
 pub(crate) mod openapi;
 pub(crate) mod people;
 pub(crate) mod runs;
+mod shapes;
 
 use axum::Router;
 use axum::extract::{FromRequest, Request};
@@ -99,11 +100,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
 /// A cursor as a number.
 pub(crate) fn cursor(text: Option<&str>) -> Result<Option<i64>, PageError> {
+    let wrong = || PageError::bad("a cursor is the `next` of an earlier page");
     match text {
         None | Some("") => Ok(None),
-        Some(text) => match text.parse() {
-            Ok(number) => Ok(Some(number)),
-            Err(_) => Err(PageError::bad("a cursor is the `next` of an earlier page")),
-        },
+        Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            text.parse().map(Some).map_err(|_| wrong())
+        }
+        Some(_) => Err(wrong()),
+    }
+}
+
+/// How many items of a list are wanted.
+pub(crate) fn limit(asked: Option<u64>) -> Result<u64, PageError> {
+    match asked {
+        None => Ok(PAGE),
+        Some(limit @ 1..=PAGE_MOST) => Ok(limit),
+        Some(limit) => {
+            Err(PageError::bad(format!("limit is {limit}: a page has 1 to {PAGE_MOST} items")))
+        }
     }
 }

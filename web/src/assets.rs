@@ -1,10 +1,10 @@
 //! The files that pages bring along: in the binary, named by their content, kept by browsers for good.
 
-use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::RustEmbed;
 
+use crate::address::Path;
 use crate::error::PageError;
 
 #[derive(RustEmbed)]

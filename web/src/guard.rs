@@ -3,14 +3,14 @@
 
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
 
 use crate::error::{Kind, PageError};
 use crate::pages::trouble;
-use crate::routes::{Need, need_of};
+use crate::routes::{Need, methods_of, need_of};
 use crate::shell::Shell;
 use crate::site::Shared;
 use crate::who::{self, Who};
@@ -40,7 +40,14 @@ pub(crate) async fn guard(
         Err(error) => error.into_response(),
     };
     let shell = Shell::of(&headers, &uri, who.as_ref());
-    dress(response, shell, &uri, &method)
+    let mut response = dress(response, shell, &uri, &method);
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(path) = &path
+        && let Ok(methods) = HeaderValue::from_str(&methods_of(path.as_str()))
+    {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
+    response
 }
 
 /// Whether the request may go on; another answer if a person is better sent elsewhere.

@@ -3,6 +3,7 @@
 //! Reads through the store's queries, writes only through the engine's [`weir_engine::engine::Handle`]. Knows HTTP;
 //! knows neither SQL nor processes.
 
+mod address;
 mod ansi;
 mod api;
 mod assets;

@@ -122,6 +122,20 @@ pub(crate) fn need_of(method: &Method, path: &str) -> Option<Need> {
     listed().find(|(one, at, _)| *one == method && *at == path).map(|(.., need)| need)
 }
 
+/// The methods that an address is used with, as the header `Allow` lists them.
+pub(crate) fn methods_of(path: &str) -> String {
+    let mut methods = Vec::new();
+    for (method, at, _) in listed() {
+        if at == path {
+            methods.push(method);
+            if method == "GET" {
+                methods.push("HEAD");
+            }
+        }
+    }
+    methods.join(", ")
+}
+
 pub(crate) fn router(site: Shared) -> Router {
     let mut router = Router::new();
     let mut last = "";

@@ -1,7 +1,7 @@
 //! Flows, and beginning a run of one.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -12,7 +12,8 @@ use weir_engine::begin::Begin;
 use weir_engine::people::Role;
 use weir_engine::plan;
 
-use crate::api::{Body, List, PAGE, PAGE_MOST};
+use crate::address::{Path, Query};
+use crate::api::{Body, List, limit};
 use crate::error::PageError;
 use crate::flows;
 use crate::form;
@@ -33,7 +34,7 @@ pub(crate) async fn list(
     me: Who,
     Query(asked): Query<Asked>,
 ) -> Result<Json<List>, PageError> {
-    let limit = asked.limit.unwrap_or(PAGE).clamp(1, PAGE_MOST) as usize;
+    let limit = limit(asked.limit)? as usize;
     let after = asked.cursor.unwrap_or_default();
     let key = |flow: &flows::Known| format!("{}/{}", flow.project, flow.name);
     let mut known = flows::all(&site, &me).await?;
@@ -157,11 +158,15 @@ pub(crate) async fn begin(
 fn once(headers: &HeaderMap) -> Result<Option<String>, PageError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     match value.to_str() {
-        Ok(key) if (1..=200).contains(&key.len()) => Ok(Some(key.to_owned())),
+        Ok(key) if is_key(key) => Ok(Some(key.to_owned())),
         Ok(_) | Err(_) => {
             Err(PageError::bad("an Idempotency-Key has 1 to 200 letters, digits and signs"))
         }
     }
+}
+
+fn is_key(key: &str) -> bool {
+    (1..=200).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// A run that was begun.

@@ -3,7 +3,9 @@
 use axum::Json;
 use serde_json::{Map, Value, json};
 
-use crate::api::CALLS;
+use crate::api::people::MOST_DAYS;
+use crate::api::{CALLS, PAGE, PAGE_MOST, shapes};
+use crate::pages::runs::STATES;
 use crate::routes::Need;
 
 /// What a call does, its parameters behind the `?`, the name of its body's schema, the status and schema of its answer.
@@ -31,14 +33,14 @@ const fn said(
 
 const SAID: &[Said] = &[
     said("GET", "/openapi.json", "This description", &[], None, (200, Some("Any"))),
-    said("GET", "/flows", "The flows that are known", PAGED, None, (200, Some("List"))),
+    said("GET", "/flows", "The flows that are known", PAGED, None, (200, Some("Flows"))),
     said(
         "GET",
         "/flows/{project}/{flow}",
         "A flow; `-` stands for no project",
         &[],
         None,
-        (200, Some("Any")),
+        (200, Some("Flow")),
     ),
     said(
         "POST",
@@ -60,7 +62,7 @@ const SAID: &[Said] = &[
             ("limit", "integer"),
         ],
         None,
-        (200, Some("List")),
+        (200, Some("Runs")),
     ),
     said("GET", "/runs/{id}", "A run with its tasks", &[], None, (200, Some("Run"))),
     said(
@@ -89,7 +91,7 @@ const SAID: &[Said] = &[
         "A task; with `/log` behind its path its log, of which a Range may be asked",
         &[("attempt", "integer")],
         None,
-        (200, Some("Any")),
+        (200, Some("Task")),
     ),
     said(
         "POST",
@@ -105,17 +107,24 @@ const SAID: &[Said] = &[
         "Known failures that were met, newest first",
         &[("signature", "string"), ("cursor", "string"), ("limit", "integer")],
         None,
-        (200, Some("List")),
+        (200, Some("Diagnoses")),
     ),
-    said("GET", "/catalogue", "The catalogue of known failures", &[], None, (200, Some("List"))),
-    said("GET", "/users", "Who may log in", &[], None, (200, Some("List"))),
+    said(
+        "GET",
+        "/catalogue",
+        "The catalogue of known failures",
+        &[],
+        None,
+        (200, Some("Catalogue")),
+    ),
+    said("GET", "/users", "Who may log in", &[], None, (200, Some("Users"))),
     said(
         "GET",
         "/tokens",
         "The tokens; their values are never shown again",
         &[],
         None,
-        (200, Some("List")),
+        (200, Some("Tokens")),
     ),
     said(
         "POST",
@@ -123,7 +132,7 @@ const SAID: &[Said] = &[
         "Make a token; its value is in the answer and nowhere else",
         &[],
         Some("NewToken"),
-        (201, Some("Any")),
+        (201, Some("NewTokenMade")),
     ),
     said("DELETE", "/tokens/{name}", "Remove a token", &[], None, (204, None)),
     said(
@@ -132,7 +141,7 @@ const SAID: &[Said] = &[
         "What was changed by whom, newest first",
         PAGED,
         None,
-        (200, Some("List")),
+        (200, Some("Audit")),
     ),
 ];
 
@@ -170,37 +179,25 @@ fn operation(said: &Said, need: Need) -> Value {
         .skip(1)
         .step_by(2)
         .map(|name| {
-            let kind = if name == "id" { "integer" } else { "string" };
-            json!({ "name": name, "in": "path", "required": true, "schema": { "type": kind } })
+            let schema = if name == "id" {
+                json!({ "type": "integer", "format": "int64", "minimum": 1 })
+            } else {
+                json!({ "type": "string", "minLength": 1 })
+            };
+            json!({ "name": name, "in": "path", "required": true, "schema": schema })
         })
         .collect();
     for (name, kind) in said.query {
-        parameters.push(json!({ "name": name, "in": "query", "schema": { "type": kind } }));
+        parameters.push(json!({ "name": name, "in": "query", "schema": query(said, name, kind) }));
     }
     if said.path.ends_with("/runs") && said.method == "POST" {
-        parameters.push(json!({ "name": "Idempotency-Key", "in": "header", "schema": { "type": "string", "minLength": 1, "maxLength": 200 } }));
+        parameters.push(json!({
+            "name": "Idempotency-Key", "in": "header", "schema": { "type": "string", "pattern": "^[!-~]{1,200}$" },
+        }));
     }
-    let (status, schema) = said.answer;
-    let mut answer = json!({ "description": said.summary });
-    if let Some(schema) = schema {
-        answer["content"] = json!({ "application/json": { "schema": { "$ref": format!("#/components/schemas/{schema}") } } });
-    }
-    let problem = |words: &str| json!({ "description": words, "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
-    let mut responses = Map::new();
-    responses.insert(status.to_string(), answer);
-    if said.path.ends_with("/rerun") {
-        responses
-            .insert("200".to_owned(), json!({ "description": "What it would do, for `preview`" }));
-    }
-    if need != Need::Nobody {
-        responses.insert("401".to_owned(), problem("There is no valid token"));
-        responses.insert("403".to_owned(), problem("The role does not allow it"));
-        responses.insert("404".to_owned(), problem("It is not there, or may not be seen"));
-        responses.insert("409".to_owned(), problem("It does not fit how things stand"));
-        responses.insert("422".to_owned(), problem("What was sent does not fit"));
-    }
-    let mut operation =
-        json!({ "summary": said.summary, "parameters": parameters, "responses": responses });
+    let mut operation = json!({
+        "summary": said.summary, "parameters": parameters, "responses": responses(said, need),
+    });
     if need != Need::Nobody {
         let role = match need {
             Need::Role(role) => role.name(),
@@ -211,36 +208,81 @@ fn operation(said: &Said, need: Need) -> Value {
         operation["x-weir-role"] = json!(role);
     }
     if let Some(body) = said.body {
-        operation["requestBody"] = json!({ "content": { "application/json": { "schema": { "$ref": format!("#/components/schemas/{body}") } } } });
+        operation["requestBody"] = json!({ "content": of_schema("application/json", body) });
     }
     operation
 }
 
-fn schemas() -> Value {
+/// The shape of what stands behind the `?`.
+fn query(said: &Said, name: &str, kind: &str) -> Value {
+    match name {
+        "limit" => {
+            json!({ "type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE })
+        }
+        "attempt" => json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
+        "after" => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
+        "state" => json!({ "type": "string", "enum": STATES }),
+        "cursor" if said.path != "/flows" => {
+            json!({ "type": "string", "pattern": "^[0-9]{0,18}$", "description": "the `next` of an earlier page" })
+        }
+        _ => json!({ "type": kind }),
+    }
+}
+
+fn of_schema(kind: &str, schema: &str) -> Value {
+    json!({ kind: { "schema": { "$ref": format!("#/components/schemas/{schema}") } } })
+}
+
+fn responses(said: &Said, need: Need) -> Map<String, Value> {
+    let text = |kind: &str| json!({ kind: { "schema": { "type": "string" } } });
+    let (status, schema) = said.answer;
+    let mut answer = json!({ "description": said.summary });
+    if let Some(schema) = schema {
+        answer["content"] = of_schema("application/json", schema);
+    }
+    let mut responses = Map::new();
+    let mut add = |status: u16, answer: Value| responses.insert(status.to_string(), answer);
+    match (said.method, said.path) {
+        ("POST", "/runs/{id}/rerun") => {
+            let content = of_schema("application/json", "Preview");
+            add(
+                200,
+                json!({ "description": "What it would do, for `preview`", "content": content }),
+            );
+        }
+        ("GET", "/runs/{id}") => {
+            add(304, json!({ "description": "As it was when its ETag was given" }));
+        }
+        ("GET", "/runs/{id}/events") => answer["content"] = json!({ "text/event-stream": {} }),
+        ("GET", "/runs/{id}/tasks/{path}") => {
+            let log = text("text/plain");
+            answer["content"]["text/plain"] = log["text/plain"].clone();
+            add(
+                206,
+                json!({ "description": "The part of the log that was asked for", "content": log }),
+            );
+            add(416, json!({ "description": "The log has no such part", "content": log }));
+        }
+        _ => {}
+    }
+    add(status, answer);
+    let mut problem = |status: u16, words: &str| {
+        let content = of_schema("application/problem+json", "Problem");
+        add(status, json!({ "description": words, "content": content }));
+    };
+    if need != Need::Nobody {
+        problem(401, "There is no valid token");
+        problem(403, "The role does not allow it");
+        problem(404, "It is not there, or may not be seen");
+        problem(409, "It does not fit how things stand");
+        problem(422, "What was sent does not fit");
+    }
+    responses
+}
+
+fn schemas() -> Map<String, Value> {
     let texts = json!({ "type": "array", "items": { "type": "string" } });
-    json!({
-        "Any": { "type": "object" },
-        "List": {
-            "type": "object", "required": ["items", "next"],
-            "properties": { "items": { "type": "array", "items": { "type": "object" } }, "next": { "type": ["string", "null"], "description": "the cursor of the next page" } },
-        },
-        "Problem": {
-            "type": "object", "description": "RFC 9457", "required": ["title", "status", "detail"],
-            "properties": { "type": { "type": "string" }, "title": { "type": "string" }, "status": { "type": "integer" }, "detail": { "type": "string" } },
-        },
-        "Made": { "type": "object", "required": ["run"], "properties": { "run": { "type": "object", "required": ["id"], "properties": { "id": { "type": "integer" } } } } },
-        "Run": {
-            "type": "object", "required": ["run"],
-            "properties": { "run": {
-                "type": "object", "required": ["id", "flow", "version", "state", "params", "tasks"],
-                "properties": {
-                    "id": { "type": "integer" }, "project": { "type": "string" }, "flow": { "type": "string" }, "version": { "type": "string" },
-                    "state": { "type": "string", "enum": crate::pages::runs::STATES }, "origin": { "type": ["integer", "null"] },
-                    "params": { "type": "object" }, "started_at": { "type": ["string", "null"], "format": "date-time" },
-                    "ended_at": { "type": ["string", "null"], "format": "date-time" }, "tasks": { "type": "array", "items": { "type": "object" } },
-                },
-            } },
-        },
+    let given = json!({
         "NewRun": {
             "type": "object", "additionalProperties": false,
             "properties": {
@@ -252,7 +294,12 @@ fn schemas() -> Value {
         "Rerun": {
             "type": "object", "additionalProperties": false,
             "properties": {
-                "from": { "description": "`failed`, `all`, `{\"job\": PATH}` or `{\"only\": [PATH]}`" }, "params": { "type": "object" },
+                "from": { "description": "jobs are named by their paths", "oneOf": [
+                    { "type": "string", "enum": ["failed", "all"] },
+                    { "type": "object", "additionalProperties": false, "required": ["job"], "properties": { "job": { "type": "string" } } },
+                    { "type": "object", "additionalProperties": false, "required": ["only"], "properties": { "only": texts } },
+                ] },
+                "params": { "type": "object" },
                 "confirm": texts, "version": { "type": "string", "enum": ["same", "newest"] }, "preview": { "type": "boolean" },
             },
         },
@@ -260,11 +307,16 @@ fn schemas() -> Value {
         "NewToken": {
             "type": "object", "additionalProperties": false, "required": ["name", "role"],
             "properties": {
-                "name": { "type": "string" }, "role": { "type": "string", "enum": ["viewer", "operator", "author", "admin"] },
-                "project": { "type": "string" }, "days": { "type": "integer", "minimum": 1 },
+                "name": { "type": "string", "description": "up to 64 letters, digits and `-_.@+`" },
+                "role": { "type": "string", "enum": ["viewer", "operator", "author", "admin"] },
+                "project": { "type": "string", "description": "none for all projects" },
+                "days": { "type": ["integer", "null"], "minimum": 1, "maximum": MOST_DAYS, "description": "none for good" },
             },
         },
-    })
+    });
+    let mut all = shapes::answers();
+    all.extend(given.as_object().cloned().unwrap_or_default());
+    all
 }
 
 #[cfg(test)]

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use weir_engine::engine::wall_clock;
 use weir_engine::people::{self, Ask, Role};
 
-use crate::api::{Body, List, PAGE, PAGE_MOST, cursor};
+use crate::address::{Path, Query};
+use crate::api::{Body, List, cursor, limit};
 use crate::error::PageError;
 use crate::password;
 use crate::site::{Shared, Site};
@@ -40,6 +41,9 @@ pub(crate) async fn tokens(
     Ok(Json(List { items: list(&site, &me, &origin, Ask::Tokens).await?, next: None }))
 }
 
+/// A century: a token that lives longer lives for good.
+pub(crate) const MOST_DAYS: u32 = 36_500;
+
 /// A token that is wanted.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +62,15 @@ pub(crate) async fn add_token(
     origin: Origin,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<Value>), PageError> {
+    if new.days.is_some_and(|days| !(1..=MOST_DAYS).contains(&days)) {
+        return Err(PageError::bad(format!("days: a token lives 1 to {MOST_DAYS} days")));
+    }
+    if is_token(&site, &new.name).await? {
+        return Err(PageError::conflict(format!(
+            "there is a token `{}` already; remove it first, or take another name",
+            new.name
+        )));
+    }
     let token = password::token();
     let days = new.days.map(|days| Duration::from_hours(24 * u64::from(days)));
     let ask = Ask::AddToken {
@@ -71,12 +84,19 @@ pub(crate) async fn add_token(
     Ok((StatusCode::CREATED, Json(json!({ "token": { "name": new.name, "value": token } }))))
 }
 
+async fn is_token(site: &Site, name: &str) -> Result<bool, PageError> {
+    Ok(site.handle.store().tokens().await?.iter().any(|token| token.name == name))
+}
+
 pub(crate) async fn remove_token(
     State(site): State<Shared>,
     me: Who,
     origin: Origin,
     Path(name): Path<String>,
 ) -> Result<StatusCode, PageError> {
+    if !is_token(&site, &name).await? {
+        return Err(PageError::no_page());
+    }
     let asker = who::asker(&me, &origin);
     people::answer(&site.handle, Ask::RemoveToken { name }, &asker).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -95,7 +115,7 @@ pub(crate) async fn audit(
     origin: Origin,
     Query(asked): Query<Asked>,
 ) -> Result<Json<List>, PageError> {
-    let limit = asked.limit.unwrap_or(PAGE).clamp(1, PAGE_MOST);
+    let limit = limit(asked.limit)?;
     let ask = Ask::Audit { before: cursor(asked.cursor.as_deref())?, limit };
     let items = list(&site, &me, &origin, ask).await?;
     let next = (items.len() as u64 == limit)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body as RawBody;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -20,8 +20,9 @@ use weir_engine::people::Role;
 use weir_engine::store::DiagnosisFilter;
 use weir_engine::store::rows::RunRow;
 
+use crate::address::{Path, Query};
 use crate::api::flows::made;
-use crate::api::{Body, List, PAGE, PAGE_MOST, cursor};
+use crate::api::{Body, List, cursor, limit};
 use crate::error::PageError;
 use crate::pages::begin::note;
 use crate::pages::run::{allowed, read, wish};
@@ -45,7 +46,10 @@ pub(crate) async fn list(
     me: Who,
     Query(asked): Query<Asked>,
 ) -> Result<Json<List>, PageError> {
-    let limit = asked.limit.unwrap_or(PAGE).clamp(1, PAGE_MOST);
+    let limit = limit(asked.limit)?;
+    if asked.state.as_deref() == Some("") {
+        return Err(runs::no_state(""));
+    }
     let which = runs::Asked {
         flow: asked.flow.unwrap_or_default(),
         project: asked.project.unwrap_or_default(),
@@ -89,9 +93,10 @@ pub(crate) async fn show(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct After {
     #[serde(default)]
-    after: i64,
+    after: u32,
 }
 
 /// A run's events as they come, until it has ended.
@@ -104,7 +109,7 @@ pub(crate) async fn events(
 ) -> Result<Response, PageError> {
     allowed(&site, &me, id, Role::Viewer).await?;
     let seen = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
-    let after = seen.unwrap_or(after);
+    let after = seen.unwrap_or(i64::from(after));
     let (sender, receiver) = tokio::sync::mpsc::channel::<Value>(64);
     let mut stopping = site.stopping.clone();
     tokio::spawn(async move {
@@ -200,6 +205,7 @@ macro_rules! wishes {
 wishes! { cancel kill pause resume }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     attempt: Option<u32>,
 }
@@ -296,7 +302,7 @@ pub(crate) async fn diagnoses(
     Query(asked): Query<Diagnoses>,
 ) -> Result<Json<List>, PageError> {
     let store = site.handle.store();
-    let limit = asked.limit.unwrap_or(PAGE).clamp(1, PAGE_MOST);
+    let limit = limit(asked.limit)?;
     let filter = DiagnosisFilter { run: None, signature: asked.signature };
     let before = cursor(asked.cursor.as_deref())?.map(RunId);
     let rows = store.diagnoses(&filter, before, limit).await?;

@@ -1,9 +1,10 @@
 //! What was changed, by whom, from where.
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 
+use crate::address::Query;
 use crate::clock::At;
 use crate::error::PageError;
 use crate::shell::{Page, Shell};

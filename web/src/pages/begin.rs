@@ -1,7 +1,7 @@
 //! Starting a flow: its form, its plan, and the words against what it destroys.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::{Map, Value};
@@ -11,6 +11,7 @@ use weir_engine::library::Loaded;
 use weir_engine::people::Role;
 use weir_engine::plan;
 
+use crate::address::Path;
 use crate::error::{Kind, PageError};
 use crate::flows;
 use crate::form::{self, Fields, flow_address};

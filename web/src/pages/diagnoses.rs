@@ -1,7 +1,7 @@
 //! Known failures: those that were met here, and the catalogue.
 
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use serde_json::Value;
 use weir_core::catalogue::Entry;
@@ -9,6 +9,7 @@ use weir_core::flow::Then;
 use weir_core::ids::RunId;
 use weir_engine::store::DiagnosisFilter;
 
+use crate::address::{Path, Query};
 use crate::clock::At;
 use crate::error::PageError;
 use crate::form::{encoded, task_address};

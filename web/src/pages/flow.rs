@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use weir_core::ids::{RunId, TaskIx};
 use weir_core::run::RunState;
 use weir_engine::engine::wall_clock;
@@ -11,6 +11,7 @@ use weir_engine::people::Role;
 use weir_engine::store::RunFilter;
 use weir_engine::view;
 
+use crate::address::Path;
 use crate::clock;
 use crate::error::PageError;
 use crate::flows;

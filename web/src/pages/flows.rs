@@ -1,12 +1,13 @@
 //! All flows, with their last runs.
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use weir_engine::engine::wall_clock;
 use weir_engine::people::Role;
 use weir_engine::store::RunFilter;
 
+use crate::address::Query;
 use crate::error::PageError;
 use crate::flows;
 use crate::form::flow_address;

@@ -1,7 +1,7 @@
 //! Logging in and out, one's own password, what a reader prefers.
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use weir_engine::engine::wall_clock;
 use weir_engine::people::{Ask, Asker};
 use weir_engine::store::people::{Change, SessionRow};
 
+use crate::address::Query;
 use crate::error::PageError;
 use crate::form::{Fields, own_page};
 use crate::password;

@@ -1,7 +1,7 @@
 //! Running again: what of it, with which values, which version; first what would happen, then doing it.
 
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::{Map, Value};
@@ -14,6 +14,7 @@ use weir_engine::library::Loaded;
 use weir_engine::people::Role;
 use weir_engine::view::RunView;
 
+use crate::address::{Path, Query};
 use crate::error::{Kind, PageError};
 use crate::flows;
 use crate::form::Fields;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Redirect, Response};
 use futures_util::stream::{self, Stream};
@@ -18,6 +18,7 @@ use weir_engine::engine::wall_clock;
 use weir_engine::people::Role;
 use weir_engine::view::{self, Opened, RunView, TaskView};
 
+use crate::address::{Path, Query};
 use crate::clock::{self, At};
 use crate::error::PageError;
 use crate::form::{Fields, flow_address, task_address};

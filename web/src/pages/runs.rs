@@ -1,7 +1,7 @@
 //! Lists of runs, newest first.
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use weir_core::ids::RunId;
 use weir_core::run::RunState;
@@ -9,6 +9,7 @@ use weir_engine::engine::wall_clock;
 use weir_engine::store::RunFilter;
 use weir_engine::store::rows::RunRow;
 
+use crate::address::Query;
 use crate::error::PageError;
 use crate::form::encoded;
 use crate::pages::lines::RunLine;
@@ -84,6 +85,11 @@ pub(crate) async fn list(
     }))
 }
 
+pub(crate) fn no_state(name: &str) -> PageError {
+    let states = STATES.join(", ");
+    PageError::bad(format!("there is no state `{name}`; the states are {states}"))
+}
+
 /// The runs that somebody may see, and where the next page begins if there is one.
 pub(crate) async fn seen(
     site: &Site,
@@ -94,12 +100,7 @@ pub(crate) async fn seen(
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let state = match asked.state.as_str() {
         "" => None,
-        name => Some(RunState::named(name).ok_or_else(|| {
-            PageError::bad(format!(
-                "there is no state `{name}`; the states are {}",
-                STATES.join(", ")
-            ))
-        })?),
+        name => Some(RunState::named(name).ok_or_else(|| no_state(name))?),
     };
     let filter = RunFilter {
         project: text(&asked.project),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -21,6 +21,7 @@ use weir_engine::logs::{self as engine_logs, Follow};
 use weir_engine::people::Role;
 use weir_engine::view::{self, DiagnosisView, Opened, TaskView};
 
+use crate::address::{Path, Query};
 use crate::clock::{self, At};
 use crate::error::PageError;
 use crate::form::{Fields, encoded, task_address};

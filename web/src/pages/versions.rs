@@ -1,10 +1,11 @@
 //! The texts of a flow: what it says now, what it said before, the difference.
 
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use weir_engine::people::Role;
 
+use crate::address::{Path, Query};
 use crate::clock::At;
 use crate::error::PageError;
 use crate::flows;
