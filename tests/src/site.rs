@@ -110,6 +110,11 @@ impl Site {
         Visitor { address: self.address, header: ("X-Nobody".to_owned(), "1".to_owned()) }
     }
 
+    /// Its process.
+    pub fn process(&self) -> Process {
+        Process { pid: self.child.id() as i32 }
+    }
+
     /// Asks it to stop, and waits until it has.
     pub fn stop(mut self) {
         self.end(Signal::TERM);

@@ -20,6 +20,8 @@ mod kill;
 mod lab;
 #[path = "it/lab_servers.rs"]
 mod lab_servers;
+#[path = "it/logs.rs"]
+mod logs;
 #[path = "it/pages.rs"]
 mod pages;
 #[path = "it/pipes.rs"]

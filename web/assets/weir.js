@@ -13,6 +13,17 @@
     }
   };
 
+  // Times of a log's lines stand beside them as a mere look: who copies lines copies no times.
+  const clocks = (root) => {
+    const form = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium", hour12: false });
+    for (const line of root.querySelectorAll("[data-clock]")) {
+      const at = new Date(line.dataset.at);
+      if (Number.isNaN(at.getTime())) continue;
+      line.title = line.dataset.at;
+      line.dataset.clock = form.format(at);
+    }
+  };
+
   // A graph is moved with the mouse and made larger or smaller with Ctrl and the wheel, or + and -.
   const movable = (root) => {
     for (const box of root.querySelectorAll("[data-pan]")) {
@@ -139,5 +150,6 @@
   });
 
   zone(document);
+  clocks(document);
   movable(document);
 })();

@@ -23,6 +23,13 @@ impl At {
     }
 }
 
+impl At {
+    /// The time of day, in UTC.
+    pub(crate) fn of_day(&self) -> &str {
+        self.exact.get(11..19).unwrap_or_default()
+    }
+}
+
 /// A span in its two largest units, such as `3m 12s`.
 pub(crate) fn span(span: Duration) -> String {
     let secs = span.as_secs();

@@ -9,6 +9,7 @@ pub(crate) mod field;
 pub(crate) mod flow;
 pub(crate) mod flows;
 pub(crate) mod lines;
+pub(crate) mod log;
 pub(crate) mod login;
 pub(crate) mod rerun;
 pub(crate) mod run;

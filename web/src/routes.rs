@@ -8,8 +8,8 @@ use weir_engine::people::Role;
 
 use crate::guard::guard;
 use crate::pages::{
-    asking, audit, begin, diagnoses, flow, flows, login, rerun, run, runs, system, task, users,
-    versions,
+    asking, audit, begin, diagnoses, flow, flows, log, login, rerun, run, runs, system, task,
+    users, versions,
 };
 use crate::site::Shared;
 use crate::{api, assets, metrics};
@@ -96,9 +96,9 @@ fn page(path: &str) -> MethodRouter<Shared> {
         "/runs/{id}/act" => post(run::act),
         "/runs/{id}/rerun" => get(rerun::form).post(rerun::start),
         "/runs/{id}/task" => get(task::show),
-        "/runs/{id}/task/log" => get(task::download),
-        "/runs/{id}/task/live" => get(task::live),
-        "/runs/{id}/task/draft" => get(task::draft),
+        "/runs/{id}/task/log" => get(log::download),
+        "/runs/{id}/task/live" => get(log::live),
+        "/runs/{id}/task/draft" => get(log::draft),
         "/runs/{id}/task/act" => post(task::act),
         "/runs/{id}/task/answer" => post(task::answer),
         "/asking" => get(asking::list),

@@ -185,7 +185,8 @@ words! {
     evidence: "Evidence", "证据";
     exit_code: "Exit code", "退出码";
     expires: "Expires", "到期时间";
-    first_error: "Errors", "查找错误";
+    first_error: "First error", "第一个错误";
+    go_on_looking: "Look on", "继续查找";
     first_login_hint: "The first start of the server has printed a name and a one-time password.", "服务器首次启动时会打印用户名和一次性密码。";
     first_seen: "First seen", "首次出现";
     flow: "Flow", "流程";
@@ -212,6 +213,7 @@ words! {
     last_run: "Last run", "最近一次运行";
     last_runs: "Last runs", "最近运行";
     later_events: "Later events", "更晚的事件";
+    looked_up_to: "Looked through up to", "已查找至";
     later_lines: "Later lines", "更晚的行";
     latest: "Latest", "最新";
     lines_found: "Lines found:", "找到的行数：";
@@ -234,6 +236,7 @@ words! {
     new_password: "New password", "新密码";
     new_password_again: "New password, once more", "再次输入新密码";
     newer: "Newer", "较新";
+    no_error_found: "No line looks like an error.", "没有看起来像错误的行。";
     no_difference: "The texts are the same.", "内容相同。";
     no_flows: "No flow is known yet.", "尚无流程。";
     no_flows_hint: "Flows are known once they have run in this home, or when the server is given their folder:", "流程在本数据目录中运行过，或启动服务器时指定其目录后，即会显示：";
@@ -335,6 +338,7 @@ words! {
     what_happened: "What", "操作";
     what_runs: "What runs", "运行范围";
     why: "Why", "原因";
+    wrap_lines: "Wrap long lines", "自动换行";
     will: "Will be", "将会";
     wrong_login: "The name or the password is wrong.", "用户名或密码错误。";
 }

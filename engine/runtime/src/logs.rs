@@ -145,6 +145,25 @@ impl Reader {
         })
     }
 
+    /// The part that was dropped because the log grew too large. [`Self::read`] has a line in its place.
+    pub fn hole(&self) -> Option<Range<u64>> {
+        self.index.hole.clone()
+    }
+
+    /// When the bytes at these offsets had been written: as [`Self::time_at`], for many.
+    ///
+    /// # Errors
+    /// The index can't be read.
+    pub fn times(&mut self, offsets: &[u64]) -> io::Result<Vec<Option<Timestamp>>> {
+        self.refresh()?;
+        let points = &self.index.points;
+        let time = |offset: &u64| {
+            let place = points.partition_point(|(size, _)| size <= offset);
+            points.get(place).map(|(_, at)| *at)
+        };
+        Ok(offsets.iter().map(time).collect())
+    }
+
     /// When the byte at `offset` had been written, to about a second; `None` in a log that nothing was noted of: its
     /// job ran for less than a second.
     ///

@@ -27,7 +27,7 @@ use crate::error::PageError;
 use crate::pages::begin::note;
 use crate::pages::run::{allowed, read, wish};
 use crate::pages::runs::{self, seen};
-use crate::pages::task;
+use crate::pages::{log, task};
 use crate::site::{Shared, stopped};
 use crate::who::{Origin, Who};
 
@@ -229,7 +229,7 @@ pub(crate) async fn task(
     let kind = (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned());
     let Some(range) = range else {
         let accepts = (header::ACCEPT_RANGES, "bytes".to_owned());
-        return Ok(([kind, accepts], task::whole(folder)).into_response());
+        return Ok(([kind, accepts], log::whole(folder)).into_response());
     };
     /// The longest part that is sent at once.
     const LONGEST: u64 = 16 * 1024 * 1024;

@@ -1,23 +1,17 @@
-//! A task: its attempts, its log, what was recognised, what is asked, what it left behind; and what a person does to it.
+//! A task: its attempts, a part of its log, what was recognised, what is asked, what it left behind; and what a person
+//! does to it.
 
-use std::convert::Infallible;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Redirect, Response};
-use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use weir_core::diagnose::{compile_pattern, draft_entry, draft_pattern};
 use weir_core::ids::{AttemptId, RunId, TaskIx};
 use weir_core::run::{Act, Answer, Question, TaskState};
 use weir_engine::Wish;
 use weir_engine::engine::{attempt_folder, wall_clock};
-use weir_engine::logs::{self as engine_logs, Follow};
 use weir_engine::people::Role;
 use weir_engine::view::{self, DiagnosisView, Opened, TaskView};
 
@@ -31,7 +25,7 @@ use crate::pages::field::{Field, typed};
 use crate::pages::run::{allowed, read};
 use crate::picture::dag::mark;
 use crate::shell::{Page, Shell};
-use crate::site::{Shared, Site, stopped};
+use crate::site::{Shared, Site};
 use crate::who::{Origin, Who};
 
 #[derive(Template)]
@@ -55,7 +49,9 @@ struct TaskPage {
     size: String,
     q: String,
     found: Option<Vec<Line>>,
-    is_found_cut: bool,
+    no_error: bool,
+    look_on: Option<String>,
+    looked_to: String,
     here: String,
     first_error: String,
     download: String,
@@ -63,6 +59,7 @@ struct TaskPage {
     after: Option<u64>,
     tail: Option<String>,
     lines: Vec<Line>,
+    has_times: bool,
     picks: bool,
     may_pick: bool,
     with: Option<String>,
@@ -107,10 +104,14 @@ pub(crate) struct Which {
     at: Option<u64>,
     #[serde(default)]
     q: String,
+    /// `error`: go to the first line that looks like one.
+    #[serde(default)]
+    jump: String,
     #[serde(default)]
     pick: u8,
+    /// From where to look or to follow on.
     #[serde(default)]
-    from: u64,
+    pub(crate) from: u64,
 }
 
 /// Finds a task of a run.
@@ -174,14 +175,17 @@ pub(crate) async fn show(
         size: String::new(),
         q: which.q.clone(),
         found: None,
-        is_found_cut: false,
-        first_error: format!("{here}&q=error#log"),
+        no_error: false,
+        look_on: None,
+        looked_to: String::new(),
+        first_error: format!("{here}&jump=error"),
         download: format!("/runs/{id}/task/log?path={}&attempt={attempt}", encoded(&task.path)),
         here,
         before: None,
         after: None,
         tail: None,
         lines: Vec::new(),
+        has_times: false,
         picks: which.pick == 1,
         may_pick: false,
         with: job
@@ -193,24 +197,53 @@ pub(crate) async fn show(
         task,
         s,
     };
-    if attempt > 0 {
-        show_log(&site, &mut page, &which).await?;
+    if attempt > 0
+        && let Some(line) = show_log(&site, &mut page, &which).await?
+    {
+        return Ok(Redirect::to(&format!("{}&at={line}#o{line}", page.here)).into_response());
     }
     Ok(Page(page).into_response())
 }
 
-async fn show_log(site: &Site, page: &mut TaskPage, which: &Which) -> Result<(), PageError> {
+/// Puts the part of the log that is asked for into the page; or says to which line to go instead.
+async fn show_log(
+    site: &Site,
+    page: &mut TaskPage,
+    which: &Which,
+) -> Result<Option<u64>, PageError> {
+    /// The most lines that one look finds.
+    const MOST_FOUND: usize = 200;
     let (folder, number, is_open) = folder(site, page.run, &which.path, Some(page.attempt)).await?;
-    let (at, q) = (which.at, which.q.trim().to_owned());
+    let q = which.q.trim();
+    let jumps = which.jump == "error";
+    let pattern = match q {
+        _ if jumps => Some(logs::error_pattern()),
+        "" => None,
+        text => Some(logs::text_pattern(text).map_err(|error| PageError::bad(error.to_string()))?),
+    };
+    let (at, from) = (which.at, which.from);
+    let most = if jumps { 1 } else { MOST_FOUND };
     let (window, found) = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
-        let found = if q.is_empty() { None } else { Some(logs::search(&folder, &q)?) };
+        let search = |pattern| logs::search(&folder, &pattern, from, most);
+        let found = pattern.map(search).transpose()?;
         Ok((logs::window(&folder, at)?, found))
     })
     .await
     .map_err(PageError::broken)??;
+    if let Some(found) = found {
+        if jumps && let Some(line) = found.lines.first() {
+            return Ok(Some(line.at));
+        }
+        page.no_error = jumps;
+        let more = if jumps { "&jump=error".to_owned() } else { format!("&q={}", encoded(q)) };
+        page.looked_to = clock::bytes(found.next.unwrap_or(window.size));
+        page.look_on = found.next.map(|next| format!("{}{more}&from={next}#log", page.here));
+        page.found = (!jumps).then_some(found.lines);
+    }
     page.size = clock::bytes(window.size);
     page.before = window.before;
     page.after = window.after;
+    page.has_times = window.has_times;
     if is_open && at.is_none() && !page.picks {
         page.tail = Some(format!(
             "/runs/{}/task/live?path={}&attempt={number}&from={}",
@@ -221,11 +254,7 @@ async fn show_log(site: &Site, page: &mut TaskPage, which: &Which) -> Result<(),
     }
     page.may_pick = !window.lines.is_empty() && !is_open;
     page.lines = window.lines;
-    if let Some((lines, is_cut)) = found {
-        page.found = Some(lines);
-        page.is_found_cut = is_cut;
-    }
-    Ok(())
+    Ok(None)
 }
 
 /// What a person may do to a task in this state.
@@ -325,127 +354,6 @@ fn attempts(s: &Shell, run: i64, task: &TaskView) -> Vec<AttemptLine> {
         .collect()
 }
 
-/// The whole log as it is.
-pub(crate) async fn download(
-    State(site): State<Shared>,
-    me: Who,
-    Path(id): Path<i64>,
-    Query(which): Query<Which>,
-) -> Result<Response, PageError> {
-    allowed(&site, &me, id, Role::Viewer).await?;
-    let (folder, number, _) = folder(&site, id, &which.path, which.attempt).await?;
-    let body = whole(folder);
-    let plain: String = which
-        .path
-        .chars()
-        .map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' })
-        .collect();
-    let name = format!("attachment; filename=\"run-{id}-{plain}-{number}.log\"");
-    let kind = "text/plain; charset=utf-8".to_owned();
-    Ok(([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name)], body).into_response())
-}
-
-/// A log from its beginning to its end as of now, piece by piece.
-pub(crate) fn whole(folder: PathBuf) -> axum::body::Body {
-    const PIECE: u64 = 256 * 1024;
-    let pieces = stream::unfold(0_u64, move |at| {
-        let folder = folder.clone();
-        async move {
-            let read = tokio::task::spawn_blocking(move || {
-                let mut reader = match engine_logs::Reader::open(&folder) {
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                        return Ok(Vec::new());
-                    }
-                    reader => reader?,
-                };
-                reader.read(at..at + PIECE)
-            });
-            match read.await.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
-                Ok(bytes) if bytes.is_empty() => None,
-                Ok(bytes) => Some((Ok(bytes), at + PIECE)),
-                Err(error) => Some((Err(error), u64::MAX - PIECE)),
-            }
-        }
-    });
-    axum::body::Body::from_stream(pieces)
-}
-
-/// The log as it grows: lines that are ready to be shown.
-pub(crate) async fn live(
-    State(site): State<Shared>,
-    me: Who,
-    Path(id): Path<i64>,
-    Query(which): Query<Which>,
-    headers: axum::http::HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, PageError> {
-    allowed(&site, &me, id, Role::Viewer).await?;
-    let (folder, ..) = folder(&site, id, &which.path, which.attempt).await?;
-    // A browser that comes back says what it has seen.
-    let seen = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
-    let from: u64 = seen.unwrap_or(which.from);
-    let mut stopping = site.stopping.clone();
-    let (sender, receiver) = tokio::sync::mpsc::channel::<Event>(4);
-    let path = which.path.clone();
-    tokio::spawn(async move {
-        let mut follow = Follow::new(&folder, from);
-        let mut at = from;
-        let mut rest: Vec<u8> = Vec::new();
-        loop {
-            let piece = tokio::select! {
-                () = sender.closed() => return,
-                () = stopped(&mut stopping) => return,
-                piece = follow.next() => piece,
-                // Work without processes leaves no end in its folder: the task tells.
-                () = tokio::time::sleep(Duration::from_secs(1)) => {
-                    match self::folder(&site, id, &path, which.attempt).await {
-                        Ok((_, _, true)) => continue,
-                        _ => match follow.rest() {
-                            Ok(bytes) if !bytes.is_empty() => Ok(Some(bytes)),
-                            _ => Ok(None),
-                        },
-                    }
-                }
-            };
-            let bytes = match piece {
-                Ok(Some(bytes)) => bytes,
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::warn!("a log can't be followed: {error}");
-                    break;
-                }
-            };
-            rest.extend_from_slice(&bytes);
-            let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            if whole == 0 {
-                continue;
-            }
-            let lines: Vec<u8> = rest.drain(..whole).collect();
-            if sender.send(event(&lines, at)).await.is_err() {
-                return;
-            }
-            at += whole as u64;
-        }
-        if !rest.is_empty() && sender.send(event(&rest, at)).await.is_err() {
-            return;
-        }
-        let _ = sender.send(Event::default().event("end").data("-")).await;
-    });
-    let events = stream::unfold(receiver, |mut receiver| async move {
-        let event = receiver.recv().await?;
-        Some((Ok(event), receiver))
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
-}
-
-fn event(bytes: &[u8], at: u64) -> Event {
-    let lines: Vec<Value> = logs::lines(bytes, at)
-        .into_iter()
-        .map(|line| serde_json::json!({ "at": line.at, "html": line.html }))
-        .collect();
-    let end = at + bytes.len() as u64;
-    Event::default().event("lines").id(end.to_string()).data(Value::from(lines).to_string())
-}
-
 pub(crate) async fn act(
     State(site): State<Shared>,
     me: Who,
@@ -523,58 +431,4 @@ pub(crate) async fn give(
     let wish = Wish::Answer { path: path.to_owned(), answer, values };
     site.handle.wish(RunId(id), wish, &me.name).await?;
     note(site, me, origin, &format!("task.{name}"), &format!("run {id} {path}"), after).await
-}
-
-#[derive(Template)]
-#[template(path = "draft.html")]
-struct Draft {
-    s: Shell,
-    run: i64,
-    path: String,
-    back: String,
-    entry: String,
-    matches: Vec<String>,
-}
-
-/// The draft of an entry of the catalogue from chosen lines, its pattern tried against the log.
-pub(crate) async fn draft(
-    State(site): State<Shared>,
-    s: Shell,
-    me: Who,
-    Path(id): Path<i64>,
-    Query(fields): Query<Vec<(String, String)>>,
-) -> Result<Response, PageError> {
-    allowed(&site, &me, id, Role::Viewer).await?;
-    let fields = Fields(fields);
-    let path = fields.text("path").to_owned();
-    let attempt = fields.get("attempt").and_then(|number| number.parse().ok());
-    let (folder, number, _) = folder(&site, id, &path, attempt).await?;
-    let chosen: Vec<u64> = fields.all("l").filter_map(|at| at.parse().ok()).take(20).collect();
-    let (draft, matches) = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
-        const MOST: u64 = 16 * 1024 * 1024;
-        let mut reader = engine_logs::Reader::open(&folder)?;
-        let mut lines = Vec::new();
-        for at in chosen {
-            let bytes = reader.read(at..at + 4096)?;
-            let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-            lines.push(String::from_utf8_lossy(line).into_owned());
-        }
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let draft = draft_entry(&lines);
-        let size = reader.size()?;
-        let text = reader.read(size.saturating_sub(MOST)..size)?;
-        let text = String::from_utf8_lossy(&text);
-        let pattern = draft_pattern(&lines);
-        let matches =
-            compile_pattern(&pattern).ok().filter(|_| !pattern.is_empty()).map(|pattern| {
-                let found = text.lines().filter(|line| pattern.is_match(line.as_bytes()));
-                found.take(200).map(str::to_owned).collect()
-            });
-        let matches: Vec<String> = matches.unwrap_or_default();
-        Ok((draft, matches))
-    })
-    .await
-    .map_err(PageError::broken)??;
-    let back = format!("{}&attempt={number}", task_address(id, &path));
-    Ok(Page(Draft { s, run: id, path, back, entry: draft, matches }).into_response())
 }
