@@ -161,6 +161,14 @@ impl Browser {
         self.call("POST", &self.path("/execute/sync"), &body)
     }
 
+    /// Has a script run in each page that is opened from now on, before the page's own.
+    pub fn bring(&self, script: &str) {
+        let body = json!({
+            "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": { "source": script },
+        });
+        self.call("POST", &self.path("/goog/cdp/execute"), &body);
+    }
+
     /// Sets the size of what is seen.
     pub fn resize(&self, width: u32, height: u32) {
         let params =

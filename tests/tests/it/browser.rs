@@ -175,36 +175,52 @@ fn a_person_does_it_all_in_a_browser() {
     stage.verify();
 }
 
+/// Every page: a name for its picture, and its address. Run 1 has failed, run 2 asks.
+const PAGES: [(&str, &str); 25] = [
+    ("login", "/login"),
+    ("flows", "/flows"),
+    ("flow", "/flows/web/release"),
+    ("start", "/flows/web/release/run"),
+    ("versions", "/flows/web/release/versions"),
+    ("runs", "/runs"),
+    ("run", "/runs/1"),
+    ("run-asks", "/runs/2"),
+    ("task", "/runs/1/task?path=deliver"),
+    ("task-asks", "/runs/2/task?path=confirm"),
+    ("task-found", "/runs/1/task?path=deliver&q=space"),
+    ("task-picks", "/runs/1/task?path=deliver&pick=1"),
+    ("draft", "/runs/1/task/draft?path=deliver&attempt=1&l=0"),
+    ("events", "/runs/1/events"),
+    ("rerun", "/runs/1/rerun"),
+    ("asking", "/asking"),
+    ("diagnoses", "/diagnoses"),
+    ("entry", "/catalogue/HDFS-02"),
+    ("users", "/users"),
+    ("audit", "/audit"),
+    ("system", "/system"),
+    ("account", "/password"),
+    ("nothing", "/nothing"),
+    ("wrong", "/runs?state=odd"),
+    ("no-run", "/runs/77"),
+];
+
 #[test]
 fn every_page_in_both_languages_themes_and_widths() {
     let (stage, site) = stage();
     stage.write("go", "");
     let browser = Browser::start();
+    browser.bring(&axe());
     browser.resize(1280, 860);
     log_in(&browser, &site);
     let base = format!("http://{}", site.address);
     browser.open(&format!("{base}/flows/web/release/run"));
     browser.click("button[value=go]");
     browser.wait_for("h1 .state[data-state=failed]");
-    let pages = [
-        ("flows", "/flows"),
-        ("flow", "/flows/web/release"),
-        ("start", "/flows/web/release/run"),
-        ("versions", "/flows/web/release/versions"),
-        ("runs", "/runs"),
-        ("run", "/runs/1"),
-        ("task", "/runs/1/task?path=deliver"),
-        ("events", "/runs/1/events"),
-        ("rerun", "/runs/1/rerun"),
-        ("asking", "/asking"),
-        ("diagnoses", "/diagnoses"),
-        ("entry", "/catalogue/HDFS-02"),
-        ("users", "/users"),
-        ("audit", "/audit"),
-        ("system", "/system"),
-        ("account", "/password"),
-        ("nothing", "/nothing"),
-    ];
+    stage.write("mended", "");
+    browser.open(&format!("{base}/flows/web/release/run"));
+    browser.click("button[value=go]");
+    browser.wait_for("h1 .state[data-state=asking]");
+    let mut barriers = Vec::new();
     for (lang, runs) in [("en", "Runs"), ("zh-CN", "运行记录")] {
         browser.open(&format!("{base}/flows"));
         browser.click(&format!("footer button[value='{lang}']"));
@@ -214,7 +230,7 @@ fn every_page_in_both_languages_themes_and_widths() {
             browser.wait_for(&format!("html[data-theme={theme}]"));
             for (width, height) in [(1280, 860), (390, 844)] {
                 browser.resize(width, height);
-                for (name, path) in pages {
+                for (name, path) in PAGES {
                     browser.open(&format!("{base}{path}"));
                     let picture = format!("{name}-{lang}-{theme}-{width}.png");
                     browser.picture(&pictures().join(picture));
@@ -225,15 +241,36 @@ fn every_page_in_both_languages_themes_and_widths() {
                     );
                     let odd = browser.script(UNLABELLED);
                     assert_eq!(odd, "", "{path} has fields or links without a name");
+                    let found = browser.script(SERIOUS);
+                    if found != "" {
+                        let found = found.as_str().unwrap_or("axe was not there");
+                        barriers.push(format!("{path} {lang} {theme} {width}:\n{found}"));
+                    }
                 }
             }
         }
     }
-    let missing = "/nothing";
+    // The browser complains of the pages that tell of an error, too.
+    let wanted = ["/nothing", "/runs?state=odd", "/runs/77"];
+    let is_wanted = |text: &String| wanted.iter().any(|one| text.contains(one));
     let complaints: Vec<String> =
-        browser.complaints().into_iter().filter(|text| !text.contains(missing)).collect();
+        browser.complaints().into_iter().filter(|text| !is_wanted(text)).collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
+    assert!(barriers.is_empty(), "{} barriers:\n{}", barriers.len(), barriers.join("\n"));
 }
+
+/// The rules of axe-core, as a script.
+fn axe() -> String {
+    let path = root().join(".cache/axe/node_modules/axe-core/axe.min.js");
+    fs::read_to_string(path).expect("axe-core is here: see scripts/install-test-needs")
+}
+
+/// What its rules find that keeps somebody from using a page.
+const SERIOUS: &str = "
+  const tell = (node) => `    ${node.target.join(' ')}: ${node.any.concat(node.all, node.none).map((one) => one.message).join('; ')}`;
+  return axe.run(document, { resultTypes: ['violations'] }).then((result) => result.violations
+    .filter((one) => ['serious', 'critical'].includes(one.impact))
+    .map((one) => `  ${one.id}: ${one.help}\n${one.nodes.slice(0, 4).map(tell).join('\n')}`).join('\n'));";
 
 /// What can be used but has no name that a screen reader could say.
 const UNLABELLED: &str = "
@@ -244,20 +281,47 @@ const UNLABELLED: &str = "
 #[test]
 fn pages_work_without_scripts() {
     let (stage, site) = stage();
-    stage.write("go", "");
-    stage.write("mended", "");
     let browser = Browser::start();
     browser.resize(1280, 860);
     browser.set_scripts(false);
     log_in(&browser, &site);
-    browser.open(&format!("http://{}/flows/web/release/run", site.address));
+    let base = format!("http://{}", site.address);
+
+    // Start by the form, see it run, see it fail, read why.
+    browser.open(&format!("{base}/flows/web/release/run"));
     browser.click("button[value=go]");
+    browser.wait_text("h1", "Run 1");
+    stage.write("go", "");
+    browser.wait_for("h1 .state[data-state=failed]");
+    browser.wait_text(".note.diagnosis", "The disk of a host is full");
+    browser.click(".note.diagnosis a");
+    browser.wait_text("#lines .c1", "error: no space left");
+
+    // Run it again after a look, answer what it asks.
+    stage.write("mended", "");
+    browser.open(&format!("{base}/runs/1/rerun"));
+    browser.click("button[value=preview]");
+    browser.wait_text("#preview", "deliver");
+    browser.click("button[value=go]");
+    browser.wait_text("h1", "Run 2");
     browser.wait_for(".note.ask");
+    for (_, path) in PAGES {
+        browser.open(&format!("{base}{path}"));
+        assert!(!browser.text("h1").is_empty(), "{path} says nothing");
+    }
+    browser.open(&format!("{base}/runs/2"));
     browser.click(".note.ask a");
     browser.type_into("#f-share", "5");
     browser.click("button[value=approve]");
     browser.wait_for("h1 .state[data-state=succeeded]");
+
+    // Another one is cancelled.
+    browser.open(&format!("{base}/flows/web/slow/run"));
+    browser.click("button[value=go]");
+    browser.wait_for(".tasks tr[data-state=running]");
+    browser.click("button[value=cancel]");
+    browser.wait_for("h1 .state[data-state=cancelled]");
     drop(browser);
     site.stop();
-    assert!(fs::exists(stage.home()).expect("it can be looked at"));
+    stage.verify();
 }
