@@ -39,9 +39,11 @@ lab-down:
 # BENCH_DIR is where all of it writes, best on a disk of its own. ninja is compared with where it is installed.
 BENCH_DIR ?= /tmp
 bench:
+	$(CARGO) build --release -p weir
 	$(CARGO) build --release -p weir-core -p weir-engine -p weir-tests --examples
 	target/release/examples/step_floor
 	target/release/examples/spawn_floor $(BENCH_DIR)
 	target/release/examples/store_floor $(BENCH_DIR)
 	target/release/examples/engine_floor $(BENCH_DIR)
 	target/release/examples/schedule_floor $(BENCH_DIR)
+	TMPDIR=$(BENCH_DIR) target/release/examples/web_floor
