@@ -110,6 +110,10 @@ fn what_does_not_fit_is_refused_in_our_own_words() {
         assert!([404, 422].contains(&page.status), "{path}: {}", page.status);
         assert!(page.body.contains("</html>"), "{path}: {}", page.body);
     }
+    // A job that has written nothing has no log.
+    let part = [("Range", "bytes=0-9")];
+    assert_eq!(prober.send("GET", "/api/v1/runs/1/tasks/a/log", &part, "").status, 416);
+    assert_eq!(prober.get("/runs/1/task/draft?path=a&attempt=1&l=0").status, 200);
     let wrong = prober.send("PATCH", "/api/v1/tokens", &[], "");
     assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET, HEAD, POST")));
     let long = serde_json::json!({ "name": "long", "role": "viewer", "days": 4_000_000_000_u32 });

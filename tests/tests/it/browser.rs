@@ -270,7 +270,7 @@ const SERIOUS: &str = "
   const tell = (node) => `    ${node.target.join(' ')}: ${node.any.concat(node.all, node.none).map((one) => one.message).join('; ')}`;
   return axe.run(document, { resultTypes: ['violations'] }).then((result) => result.violations
     .filter((one) => ['serious', 'critical'].includes(one.impact))
-    .map((one) => `  ${one.id}: ${one.help}\n${one.nodes.slice(0, 4).map(tell).join('\n')}`).join('\n'));";
+    .map((one) => `  ${one.id}: ${one.help}\\n${one.nodes.slice(0, 4).map(tell).join('\\n')}`).join('\\n'));";
 
 /// What can be used but has no name that a screen reader could say.
 const UNLABELLED: &str = "

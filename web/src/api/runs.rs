@@ -235,7 +235,7 @@ pub(crate) async fn task(
     const LONGEST: u64 = 16 * 1024 * 1024;
     let range = range.to_owned();
     let read = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
-        let mut reader = weir_engine::logs::Reader::open(&folder)?;
+        let Some(mut reader) = crate::logs::open(&folder)? else { return Ok((0, None)) };
         let size = reader.size()?;
         let wanted = range.split_once('-').and_then(|(from, to)| match (from, to) {
             ("", last) => Some((size.saturating_sub(last.parse().ok()?), size)),

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
 use serde_json::Value;
 use weir_core::diagnose::{compile_pattern, draft_entry, draft_pattern};
-use weir_engine::logs::{Follow, Reader};
+use weir_engine::logs::Follow;
 use weir_engine::people::Role;
 
 use crate::address::{Path, Query};
@@ -171,7 +171,9 @@ pub(crate) async fn draft(
     let chosen: Vec<u64> = fields.all("l").filter_map(|at| at.parse().ok()).take(20).collect();
     let (draft, matches) = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
         const MOST: u64 = 16 * 1024 * 1024;
-        let mut reader = Reader::open(&folder)?;
+        let Some(mut reader) = logs::open(&folder)? else {
+            return Ok((draft_entry(&[]), Vec::new()));
+        };
         let mut lines = Vec::new();
         for at in chosen {
             let bytes = reader.read(at..at + 4096)?;
