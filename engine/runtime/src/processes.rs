@@ -447,9 +447,8 @@ impl Shared {
             loop {
                 match channel.try_receive(&mut message) {
                     Ok(true) if self.take(&message) => {}
-                    Ok(_) => return,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(_) => return,
+                    Ok(_) | Err(_) => return,
                 }
             }
             ready.clear_ready();

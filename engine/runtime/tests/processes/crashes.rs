@@ -112,9 +112,10 @@ fn both_die() {
         place.launch(id, gated(&place, &gate));
         place.until_log(id, "ready");
     }
+    // An engine that still runs would start another supervisor to ask what became of its jobs.
+    place.restart_engine();
     place.kill_supervisor();
     place.until_no_supervisor();
-    place.restart_engine();
     assert_eq!(place.marked().len(), 3, "they outlive both");
     for id in &ids {
         assert_eq!(place.run(id, gated(&place, &gate)), Ok(ProcessEnd::Lost));
@@ -128,6 +129,7 @@ fn both_die_and_no_supervisor_begins_at_once() {
     let (id, gate) = (place.id(1), place.gate("gate"));
     place.launch(&id, gated(&place, &gate));
     place.until_log(&id, "ready");
+    place.restart_engine();
     place.kill_supervisor();
     place.until_no_supervisor();
     // The first three supervisors of the next engine are killed while they begin.
