@@ -12,8 +12,8 @@ use rusqlite::Connection;
 use super::connect;
 use crate::home::Home;
 
-/// From so many bytes on, the log is copied beside the writer.
-const GROWN: u64 = 4 << 20;
+/// From so many bytes on, the log is copied beside the writer. Below [`connect::LOG_KEEPS`] its length tells nothing.
+const GROWN: u64 = connect::LOG_KEEPS + (1 << 20);
 /// From so many bytes on, the writer waits until it is copied, so that it can begin anew.
 const VERY_LONG: u64 = 32 << 20;
 /// The log is looked at once in so many rows: some 100 kB.

@@ -306,3 +306,25 @@ async fn a_closed_store_hands_back() {
     let store = Arc::new(open(&folder).await);
     assert!(store.version(&crate::fixture::hash()).await.expect("readable").is_some());
 }
+
+#[tokio::test]
+async fn the_room_in_a_new_log_is_not_taken_for_what_was_committed() {
+    let folder = folder();
+    let store = open(&folder).await;
+    let log = folder.path().join("weir.db-wal");
+    let room = std::fs::metadata(&log).expect("there is a log").len();
+    store.commit(version()).await.expect("the store is well");
+    store.commit(new_run(1)).await.expect("the store is well");
+    assert_eq!(std::fs::metadata(&log).expect("there is a log").len(), room, "it has grown");
+    // The power fails: what is left is what the disk holds.
+    let after = crate::fixture::folder();
+    for name in ["weir.db", "weir.db-wal", "secret.key"] {
+        let (from, to) = (folder.path().join(name), after.path().join(name));
+        if from.exists() {
+            std::fs::copy(from, to).expect("it can be copied");
+        }
+    }
+    let store = open(&after).await;
+    assert!(store.version(&crate::fixture::hash()).await.expect("readable").is_some());
+    assert_eq!(store.last_run_id().await.expect("readable").0, 1);
+}
