@@ -21,6 +21,7 @@ mod settings;
 mod ssh;
 mod stop;
 mod wait;
+mod way;
 mod zookeeper;
 
 use std::sync::Arc;
@@ -54,7 +55,7 @@ pub fn all() -> Vec<Arc<dyn JobType>> {
         Arc::new(Changing::<Service>::new(&pool, &ssh)),
         Arc::new(Changing::<User>::new(&pool, &ssh)),
         Arc::new(Flow),
-        Arc::new(Wait::default()),
+        Arc::new(Wait::new(Arc::clone(&pool))),
         Arc::new(Approve),
         Arc::new(Checklist),
         Arc::new(Noop),

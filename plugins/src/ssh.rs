@@ -39,8 +39,8 @@ use trouble::Trouble;
 
 pub(crate) use asked::become_of;
 pub use client::Bounds;
+pub(crate) use pool::NOT_CONNECTED;
 pub use pool::{Pool, Ran};
-pub(crate) use reach::Reached;
 pub(crate) use sudo::quoted;
 
 /// How long a host that could not be reached may take to answer again.

@@ -1,4 +1,5 @@
-//! `wait`: holds a flow until something is so: a time has come, a port answers, a page, a name, a file, a database.
+//! `wait`: holds a flow until something is so: a time has come, a port answers, a page, a name, a file, a database. Ports
+//! and pages can be looked at from a host.
 //!
 //! Looking happens in [`look`]; this module decides how often and how long. When it began stands in the handle, so
 //! that a restart of the engine does not begin the wait anew.
@@ -9,6 +10,7 @@ mod look;
 mod sql;
 mod tls;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,7 +26,9 @@ use weir_core::time::{Timestamp, format_span, parse_span};
 use crate::begun::Begun;
 use crate::mask;
 use crate::settings::{self, Span};
+use crate::ssh::Pool;
 use crate::stop::Stops;
+use crate::way::Way;
 use look::{Look, Seen};
 
 /// The first pause between two looks; each next one is half as long again, if `every` is not said.
@@ -39,15 +43,26 @@ const NAP: Duration = Duration::from_mins(1);
 /// The conditions, of which a job has one.
 const CONDITIONS: [&str; 7] = ["for", "until", "tcp", "http", "dns", "file", "sql"];
 
+/// Why a wait has no hosts.
+const NOT_FROM_HOSTS: &str = "only `tcp` and `http` are looked at from a host";
+
 /// The job type `wait`.
-#[derive(Default)]
 pub struct Wait {
+    pool: Arc<Pool>,
     stops: Stops,
+}
+
+impl Wait {
+    /// Looks from hosts over the connections of that pool.
+    pub fn new(pool: Arc<Pool>) -> Self {
+        Self { pool, stops: Stops::default() }
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Settings {
+    hosts: Option<Value>,
     r#for: Option<Span>,
     until: Option<String>,
     tcp: Option<String>,
@@ -83,10 +98,9 @@ impl Settings {
             self.until.take().map(|at| {
                 Timestamp::parse(at.trim()).map(Condition::Until).map_err(|_| no_time(&at))
             }),
-            self.tcp.take().map(|address| {
-                look::check_address(&address)?;
-                Ok(Condition::Look(Look::Tcp(address)))
-            }),
+            self.tcp
+                .take()
+                .map(|address| Ok(Condition::Look(Look::Tcp(look::Address::parse(&address)?)))),
             self.http.take().map(|page| Ok(Condition::Look(Look::Http(page.request()?)))),
             self.dns.take().map(|name| Ok(Condition::Look(Look::Dns(name.query()?)))),
             self.file.take().map(|file| Ok(Condition::Look(Look::File(file.compiled()?)))),
@@ -94,13 +108,26 @@ impl Settings {
         ];
         let mut found = found.into_iter().flatten();
         match (found.next(), found.next()) {
-            (Some(condition), None) => condition,
+            (Some(condition), None) => {
+                let condition = condition?;
+                match self.hosts {
+                    Some(_) if !condition.is_seen_from_hosts() => Err(NOT_FROM_HOSTS.to_owned()),
+                    _ => Ok(condition),
+                }
+            }
             _ => Err(format!("a wait has one of {}", CONDITIONS.join(", "))),
         }
     }
 }
 
 impl Condition {
+    fn is_seen_from_hosts(&self) -> bool {
+        match self {
+            Self::For(_) | Self::Until(_) => false,
+            Self::Look(look) => look.is_seen_from_hosts(),
+        }
+    }
+
     fn in_words(&self) -> String {
         match self {
             Self::For(span) => format!("for {}", format_span(*span)),
@@ -117,7 +144,8 @@ impl JobType for Wait {
     }
 
     fn about(&self) -> &'static str {
-        "Waits for a time, a port, a page, a name, a file or an answer of a database."
+        "Waits for a time, a port, a page, a name, a file or an answer of a database. Ports and pages also as hosts see \
+         them."
     }
 
     fn schema(&self) -> Schema {
@@ -128,8 +156,20 @@ impl JobType for Wait {
         Nature::Waits
     }
 
+    fn works_on_hosts(&self) -> bool {
+        true
+    }
+
     fn check(&self, with: &Value) -> Vec<Fault> {
         let mut faults = Vec::new();
+        let elsewhere = |name: &&str| !matches!(*name, "tcp" | "http") && with.get(name).is_some();
+        if with.get("hosts").is_some() && CONDITIONS.iter().any(|name| elsewhere(name)) {
+            faults.push(settings::fault(
+                "/hosts",
+                NOT_FROM_HOSTS,
+                "leave `hosts` out, or look by a `command` on the host: `uses: ssh` with `retry`",
+            ));
+        }
         let given: Vec<_> =
             CONDITIONS.into_iter().filter(|name| with.get(name).is_some()).collect();
         match given.as_slice() {
@@ -155,7 +195,7 @@ impl JobType for Wait {
             ));
         }
         if let Some(address) = settings::fixed(with, "/tcp")
-            && let Err(why) = look::check_address(address)
+            && let Err(why) = look::Address::parse(address)
         {
             faults.push(settings::fault("/tcp", why, "write `host:port`"));
         }
@@ -194,13 +234,21 @@ impl JobType for Wait {
         let mut settings: Settings = settings::read(with, &[])?;
         let condition = settings.condition().map_err(settings::wrong)?;
         let within = settings.within.map(|within| format!(", at most {}", format_span(within.0)));
-        let step = format!("wait {}{}", condition.in_words(), within.unwrap_or_default());
+        let from = settings::fixed(with, "/hosts").map(|hosts| format!(", as seen from {hosts}"));
+        let step = [
+            "wait ",
+            &condition.in_words(),
+            &from.unwrap_or_default(),
+            &within.unwrap_or_default(),
+        ]
+        .concat();
         Ok(Plan { steps: vec![step], ..Plan::default() })
     }
 
     async fn start(&self, with: &Value, cx: &AttemptContext) -> Result<Handle, JobError> {
         let (_, condition) = Settings::read(with, cx)?;
-        cx.log.line(&format!("waits {}", condition.in_words()));
+        let from = cx.host.as_ref().map(|route| format!(", as seen from {}", route.host().name));
+        cx.log.line(&format!("waits {}{}", condition.in_words(), from.unwrap_or_default()));
         Ok(Begun::now(cx))
     }
 
@@ -214,10 +262,11 @@ impl JobType for Wait {
         let (settings, condition) = Settings::read(with, cx)?;
         let begun = Begun::read(handle, "wait")?;
         let deadline = settings.within.map(|within| begun.at.plus(within.0));
+        let way = Way::of(cx, &self.pool);
         tokio::select! {
             biased;
             () = stop.asked() => Ok(Outcome::Cancelled),
-            outcome = wait(&condition, begun.at, deadline, settings.every, cx) => outcome,
+            outcome = wait(&condition, &way, begun.at, deadline, settings.every, cx) => outcome,
         }
     }
 
@@ -235,6 +284,7 @@ impl JobType for Wait {
 /// Waits, from wherever it stands.
 async fn wait(
     condition: &Condition,
+    way: &Way,
     begun: Timestamp,
     deadline: Option<Timestamp>,
     every: Option<Span>,
@@ -248,7 +298,7 @@ async fn wait(
     let mut said = String::new();
     let mut pause = every.map_or(FIRST_PAUSE, |every| every.0.max(Duration::from_millis(1)));
     loop {
-        let seen = match look.look(cx).await.map_err(settings::wrong)? {
+        let seen = match look.look(way, cx).await? {
             Seen::Holds { seen, outputs } => {
                 cx.log.line(&seen);
                 return Ok(Outcome::Done { outputs, exit_code: None });
@@ -411,6 +461,15 @@ fn schema() -> Schema {
                 .example("[::1]:8080"),
         )
         .optional("http", page)
+        .optional(
+            "hosts",
+            Schema::text()
+                .describe(
+                    "The hosts of the project from which a port or a page is looked at, such as the machine that is to \
+                     use it. This machine, if not said.",
+                )
+                .example("role=datanode"),
+        )
         .optional("dns", name)
         .optional("file", file)
         .optional("sql", sql)

@@ -23,7 +23,8 @@ use crate::mask;
 use crate::settings::{self, Flag, Span};
 use crate::ssh::Pool;
 use crate::stop::Stops;
-use ask::{Asked, Server, Way};
+use crate::way::Way;
+use ask::{Asked, Server};
 use ensemble::Ensemble;
 
 /// The pause between two looks if `every` is not said.
@@ -150,10 +151,7 @@ impl JobType for ZooKeeper {
         let stop = self.stops.watch(cx);
         let (settings, servers) = Settings::read(with, cx)?;
         let begun = Begun::read(handle, "look")?;
-        let way = match &cx.host {
-            Some(route) => Way::Host(Arc::clone(&self.pool), Arc::clone(route)),
-            None => Way::Here,
-        };
+        let way = Way::of(cx, &self.pool);
         tokio::select! {
             biased;
             () = stop.asked() => Ok(Outcome::Cancelled),

@@ -28,6 +28,8 @@ const STREAMS: usize = 64;
 const HANDSHAKES: usize = 8;
 /// How much of a script's output [`Pool::run`] keeps.
 const KEPT: usize = 8 << 20;
+/// What is said of a machine that a connection through it does not come about from there.
+pub(crate) const NOT_CONNECTED: &str = "can't connect to it";
 /// How long a machine's key counts as checked, where the machine before it makes the connections.
 const CHECKED: Duration = Duration::from_mins(5);
 
@@ -484,9 +486,9 @@ impl Pool {
                     "the machine before it forwards no connections",
                     "allow it there (AllowTcpForwarding, PermitOpen in sshd_config)",
                 ),
-                russh::Error::ChannelOpenFailure(why) => Trouble::unreachable(format!(
-                    "the machine before it can't connect to it ({why:?})"
-                )),
+                russh::Error::ChannelOpenFailure(why) => {
+                    Trouble::unreachable(format!("the machine before it {NOT_CONNECTED} ({why:?})"))
+                }
                 _ => Trouble::unreachable(format!(
                     "{} on the machine before it",
                     used.link.line.end()

@@ -10,8 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use weir_core::outcome::Outputs;
 
-use super::look::{Seen, plain};
+use super::look::Seen;
 use crate::settings::OneOrMany;
+use crate::way::plain;
 
 /// What can be asked for.
 pub(super) const TYPES: [&str; 9] = ["A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT"];

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use weir_core::job_type::JobError;
 
-use super::look::{LIMIT, Seen, check_address, find, plain};
+use super::look::{Address, LIMIT, Seen, find};
 use super::tls;
 use crate::settings::{OneOrMany, Whole};
+use crate::way::{Stream, Way, plain};
 
 /// The longest head of an answer, in bytes.
 const HEAD_LIMIT: usize = 64 << 10;
@@ -93,7 +94,7 @@ impl Url {
         }
         let has_port = authority.rfind(':') > authority.rfind(']');
         let address = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
-        check_address(&address)?;
+        Address::parse(&address)?;
         if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("blanks and other letters must be written as `%20` in a URL".to_owned());
         }
@@ -129,12 +130,23 @@ impl Request {
     }
 
     /// Looks once; `folder` is where a relative `ca` is.
-    pub(super) async fn look(&self, folder: &Path) -> Seen {
+    ///
+    /// # Errors
+    /// As [`Address::connect`].
+    pub(super) async fn look(&self, way: &Way, folder: &Path) -> Result<Seen, JobError> {
         let url = self.url();
-        let (status, body) = match self.get(folder).await {
-            Ok(answer) => answer,
-            Err(error) => return Seen::NotYet(format!("{url}: {}", plain(&error))),
-        };
+        let address = Address::parse(&self.url.address).expect("it was judged with the URL");
+        Ok(match address.connect(way).await? {
+            Ok(line) => match self.get(line, folder).await {
+                Ok((status, body)) => self.judge(status, &body),
+                Err(error) => Seen::NotYet(format!("{url}: {}", plain(&error))),
+            },
+            Err(why) => Seen::NotYet(format!("{url}: {why}")),
+        })
+    }
+
+    fn judge(&self, status: u16, body: &[u8]) -> Seen {
+        let url = self.url();
         let right = match &self.status {
             Some(codes) => codes.contains(&i64::from(status)),
             None => (200..300).contains(&status),
@@ -144,7 +156,7 @@ impl Request {
         }
         let mut outputs = match &self.body {
             None => BTreeMap::new(),
-            Some(pattern) => match find(pattern, &String::from_utf8_lossy(&body)) {
+            Some(pattern) => match find(pattern, &String::from_utf8_lossy(body)) {
                 Some(outputs) => outputs,
                 None => {
                     return Seen::NotYet(format!(
@@ -157,8 +169,7 @@ impl Request {
         Seen::Holds { seen: format!("{url} answers {status}"), outputs }
     }
 
-    async fn get(&self, folder: &Path) -> io::Result<(u16, Vec<u8>)> {
-        let line = TcpStream::connect(self.url.address.as_str()).await?;
+    async fn get(&self, line: Box<dyn Stream>, folder: &Path) -> io::Result<(u16, Vec<u8>)> {
         match self.url.scheme {
             Scheme::Http => self.get_over(line).await,
             Scheme::Https => {

@@ -1,5 +1,6 @@
 //! One look at what is waited for.
 
+use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,16 +8,19 @@ use std::time::Duration;
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::net::TcpStream;
-use weir_core::job_type::AttemptContext;
-use weir_core::outcome::Outputs;
+use weir_core::job_type::{AttemptContext, JobError};
+use weir_core::outcome::{ErrorClass, Outputs};
 use weir_core::time::{Timestamp, format_span};
 
 use super::{dns, http, sql};
-use crate::settings::{Flag, Span};
+use crate::settings::{self, Flag, Span};
+use crate::way::{Stream, Way, plain};
 
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much longer it may take from a host: there may be no connection to it yet.
+const WAY_THERE: Duration = Duration::from_secs(20);
 
 /// How much of a page or a file is looked at, in bytes.
 pub(super) const LIMIT: usize = 1 << 20;
@@ -24,7 +28,7 @@ pub(super) const LIMIT: usize = 1 << 20;
 /// Something to look at.
 pub(super) enum Look {
     /// Whether `host:port` accepts a connection.
-    Tcp(String),
+    Tcp(Address),
     /// A page.
     Http(http::Request),
     /// A name.
@@ -64,47 +68,88 @@ impl Look {
     ///
     /// # Errors
     /// It can't ever hold.
-    pub(super) async fn look(&self, cx: &AttemptContext) -> Result<Seen, String> {
+    pub(super) async fn look(&self, way: &Way, cx: &AttemptContext) -> Result<Seen, JobError> {
         let look = async {
             match self {
-                Self::Tcp(address) => Ok(match TcpStream::connect(address.as_str()).await {
+                Self::Tcp(address) => Ok(match address.connect(way).await? {
                     Ok(_) => Seen::Holds {
                         seen: format!("{address} accepts connections"),
                         outputs: Outputs::new(),
                     },
-                    Err(error) => Seen::NotYet(format!("{address}: {}", plain(&error))),
+                    Err(why) => Seen::NotYet(format!("{address}: {why}")),
                 }),
-                Self::Http(request) => Ok(request.look(&cx.working_dir).await),
-                Self::Dns(query) => query.look().await,
-                Self::File(file) => file.look(&cx.working_dir, cx.clock.now()).await,
-                Self::Sql(question) => question.look(&cx.working_dir).await,
+                Self::Http(request) => request.look(way, &cx.working_dir).await,
+                Self::Dns(query) => query.look().await.map_err(settings::wrong),
+                Self::File(file) => {
+                    file.look(&cx.working_dir, cx.clock.now()).await.map_err(settings::wrong)
+                }
+                Self::Sql(question) => {
+                    question.look(&cx.working_dir).await.map_err(settings::wrong)
+                }
             }
         };
-        tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| {
-            Ok(Seen::NotYet(format!("no answer within {}", format_span(PATIENCE))))
+        let patience = match way {
+            Way::Here => PATIENCE,
+            Way::Host(..) => PATIENCE + WAY_THERE,
+        };
+        tokio::time::timeout(patience, look).await.unwrap_or_else(|_| {
+            Ok(Seen::NotYet(format!("no answer within {}", format_span(patience))))
         })
     }
-}
 
-/// Judges `host:port`.
-pub(super) fn check_address(address: &str) -> Result<(), String> {
-    let wrong = || Err(format!("`{address}` is no `host:port`"));
-    let Some((host, port)) = address.rsplit_once(':') else { return wrong() };
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let bracketed = bare.is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
-    let named = !host.is_empty() && !host.contains([':', '/', '[', ']', ' ', '@']);
-    match port.parse::<u16>() {
-        Ok(port) if port > 0 && (bracketed || named) => Ok(()),
-        _ => wrong(),
+    /// Whether it can be looked at from a host.
+    pub(super) fn is_seen_from_hosts(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Http(_) => true,
+            Self::Dns(_) | Self::File(_) | Self::Sql(_) => false,
+        }
     }
 }
 
-/// An error of the system without its number.
-pub(super) fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+/// A machine and a port there.
+#[derive(Clone, Debug)]
+pub(super) struct Address {
+    shown: String,
+    /// Without the brackets of an IPv6 address.
+    host: String,
+    port: u16,
+}
+
+impl Address {
+    /// Reads `host:port`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no `host:port`");
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let bracketed = bare.is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
+        let named = !host.is_empty() && !host.contains([':', '/', '[', ']', ' ', '@']);
+        if !bracketed && !named {
+            return Err(wrong());
+        }
+        Ok(Self { shown: text.to_owned(), host: bare.unwrap_or(host).to_owned(), port })
+    }
+
+    /// Connects to it; says what was seen instead if that fails.
+    ///
+    /// # Errors
+    /// It never will: whoever looks from a host is refused there.
+    pub(super) async fn connect(
+        &self,
+        way: &Way,
+    ) -> Result<Result<Box<dyn Stream>, String>, JobError> {
+        match way.connect(&self.host, self.port).await {
+            Ok(line) => Ok(Ok(line)),
+            Err(error) if error.class == ErrorClass::Connection => Ok(Err(error.message)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
 }
 
 /// What the named groups of a pattern hold, if it is found.

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -15,11 +15,10 @@ use tokio_rustls::client::TlsStream;
 ///
 /// # Errors
 /// The other side is not who it should be, or the certificates can't be read.
-pub(super) async fn over(
-    line: TcpStream,
-    host: &str,
-    ca: Option<&Path>,
-) -> io::Result<TlsStream<TcpStream>> {
+pub(super) async fn over<S>(line: S, host: &str, ca: Option<&Path>) -> io::Result<TlsStream<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let config = match ca {
         Some(file) => {
             let file = file.to_owned();

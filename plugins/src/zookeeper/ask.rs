@@ -1,17 +1,13 @@
 //! Asking a server: four-letter words on its client port, or the `AdminServer` over HTTP.
 
 use std::fmt;
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-use weir_core::hosts::Route;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::ssh::{Pool, Reached};
+use crate::way::{Way, plain};
 
 use super::ensemble::{Answer, Mode, Serving};
 
@@ -84,45 +80,12 @@ impl fmt::Display for Server {
     }
 }
 
-/// From where the servers are asked.
-#[derive(Clone)]
-pub(super) enum Way {
-    /// From here.
-    Here,
-    /// From a host, over the line to it.
-    Host(Arc<Pool>, Arc<Route>),
-}
-
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
 impl Way {
-    async fn connect(&self, server: &Server) -> Result<Box<dyn Stream>, String> {
-        match self {
-            Self::Here => {
-                let line = TcpStream::connect((server.host.as_str(), server.port)).await;
-                Ok(Box::new(line.map_err(|error| plain(&error))?))
-            }
-            Self::Host(pool, route) => {
-                let reached = pool.reach(route, &server.host, server.port).await;
-                let line: Reached = reached.map_err(|error| {
-                    let (host, why) = (&route.host().name, error.message);
-                    // The host is there, and what it says of the server is what matters.
-                    if why.contains("can't connect to it") {
-                        format!("{host} can't connect to it")
-                    } else {
-                        why
-                    }
-                })?;
-                Ok(Box::new(line))
-            }
-        }
-    }
-
     /// Sends a question and reads all that is answered until the other side closes.
     async fn ask(&self, server: &Server, question: &str) -> Result<String, String> {
         let answer = async {
-            let mut line = self.connect(server).await?;
+            let line = self.connect(&server.host, server.port).await;
+            let mut line = line.map_err(|error| error.message)?;
             line.write_all(question.as_bytes()).await.map_err(|error| plain(&error))?;
             let mut bytes = Vec::new();
             // What came before a reset still counts.
@@ -264,12 +227,6 @@ fn numbers(value: &Value) -> Option<Map<String, Value>> {
 
 fn cut(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().take(100).collect()
-}
-
-/// What went wrong, without the number that the system has for it.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 #[cfg(test)]

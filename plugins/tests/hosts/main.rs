@@ -8,3 +8,4 @@ mod relay;
 #[path = "../job_types/stage.rs"]
 #[allow(dead_code, reason = "the other tests of job types need more of it")]
 mod stage;
+mod waits;

@@ -8,16 +8,20 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 use weir_core::job_type::{JobType, PlanContext};
-use weir_plugins::Wait;
+use weir_plugins::{Pool, SshBounds, Wait};
 
 use crate::stage::Stage;
+
+fn waiter() -> Wait {
+    Wait::new(Pool::new(SshBounds::default()))
+}
 
 async fn told(settings: impl IntoIterator<Item = Value>) -> String {
     let mut told = String::new();
     for with in settings {
         let stage = Stage::new();
         fs::write(stage.cx.working_dir.join("here"), "state=ready\n").expect("the folder is ours");
-        let outcome = stage.play(&Wait::default(), &with).await;
+        let outcome = stage.play(&waiter(), &with).await;
         let elapsed = stage.clock.elapsed();
         told += &[
             &with.to_string(),
@@ -54,6 +58,8 @@ async fn times_files_and_mistakes() {
         json!({ "tcp": "host" }),
         json!({ "tcp": "host:70000" }),
         json!({ "tcp": "fe80::1:80" }),
+        json!({ "hosts": "web", "for": "1s" }),
+        json!({ "hosts": "web", "dns": { "name": "a" } }),
         json!({ "http": { "url": "http://example.org/", "ca": "ca.pem" } }),
         json!({ "http": { "url": "example.org" } }),
         json!({ "http": { "url": "http://a/", "body-matches": "(" } }),
@@ -73,11 +79,11 @@ async fn times_files_and_mistakes() {
 #[tokio::test]
 async fn a_wait_is_not_begun_anew_by_a_restart() {
     let stage = Stage::new();
-    let wait = Wait::default();
+    let wait = waiter();
     let with = json!({ "for": "1h" });
     let handle = wait.start(&with, &stage.cx).await.expect("it starts");
     stage.clock.advance(Duration::from_mins(40));
-    assert_eq!(stage.follow(&Wait::default(), &handle, &with).await, "done {}");
+    assert_eq!(stage.follow(&waiter(), &handle, &with).await, "done {}");
     assert_eq!(stage.clock.elapsed(), 3_600_000);
 
     let with = json!({ "tcp": "127.0.0.1:1", "within": "2h" });
@@ -101,7 +107,7 @@ async fn a_port_that_opens_later_is_found() {
         }
     });
     let with = json!({ "tcp": address.to_string(), "within": "1m" });
-    assert_eq!(stage.play(&Wait::default(), &with).await, "done {}");
+    assert_eq!(stage.play(&waiter(), &with).await, "done {}");
     let log = stage.log.text().replace(&address.to_string(), "ADDRESS");
     assert_eq!(
         log,
@@ -113,7 +119,7 @@ async fn a_port_that_opens_later_is_found() {
 #[tokio::test]
 async fn a_cancelled_wait_ends() {
     let stage = Stage::new();
-    let wait = Wait::default();
+    let wait = waiter();
     let (server, _) = serve(Vec::new()).await;
     let with = json!({ "http": { "url": format!("http://{server}/") } });
     let handle = wait.start(&with, &stage.cx).await.expect("it starts");
@@ -172,7 +178,7 @@ async fn a_page_is_waited_for() {
         },
         "within": "1m",
     });
-    let told = stage.play(&Wait::default(), &with).await;
+    let told = stage.play(&waiter(), &with).await;
     assert_eq!(told, r#"done {"live":"3","status":200}"#);
     let asked = served.await.expect("the server served all");
     assert_eq!(
@@ -228,7 +234,7 @@ async fn a_name_is_waited_for() {
         "dns": { "name": "ns1.example.org", "server": server.to_string(), "is": ["10.0.0.1", "10.0.0.2"] },
         "within": "1m",
     });
-    let told = stage.play(&Wait::default(), &with).await;
+    let told = stage.play(&waiter(), &with).await;
     assert_eq!(told, r#"done {"answers":["10.0.0.1","10.0.0.2"]}"#);
     let log = stage.log.text().replace(&server.to_string(), "SERVER");
     insta::assert_snapshot!(log, @r#"
@@ -242,9 +248,9 @@ async fn a_name_is_waited_for() {
     let server = name_server(vec![vec![3, 0]]).await;
     let with =
         json!({ "dns": { "name": "gone.example.org", "server": server.to_string(), "is": [] } });
-    assert_eq!(stage.play(&Wait::default(), &with).await, r#"done {"answers":[]}"#);
+    assert_eq!(stage.play(&waiter(), &with).await, r#"done {"answers":[]}"#);
     let with = json!({ "dns": { "name": "localhost", "is": "127.0.0.1" }, "within": "1s" });
-    assert_eq!(stage.play(&Wait::default(), &with).await, r#"done {"answers":["127.0.0.1"]}"#);
+    assert_eq!(stage.play(&waiter(), &with).await, r#"done {"answers":["127.0.0.1"]}"#);
 }
 
 #[tokio::test]
@@ -256,7 +262,7 @@ async fn a_plan_says_what_is_waited_for() {
         host: None,
     };
     let with = json!({ "http": { "url": "http://a:81/x?secret=1" }, "within": "5m" });
-    let plan = Wait::default().plan(&with, &cx).await.expect("it can be told");
+    let plan = waiter().plan(&with, &cx).await.expect("it can be told");
     assert_eq!(plan.steps, ["wait for http://a:81/x, at most 5m"]);
 }
 
@@ -279,8 +285,7 @@ async fn an_answer_of_a_database_is_waited_for() {
         }
     });
     let ask = |query: &str| json!({ "sql": { "database": "sqlite:state.db", "query": query }, "within": "1m" });
-    let told =
-        stage.play(&Wait::default(), &ask("SELECT parts FROM loaded WHERE day = 'monday'")).await;
+    let told = stage.play(&waiter(), &ask("SELECT parts FROM loaded WHERE day = 'monday'")).await;
     assert_eq!(told, r#"done {"value":3}"#);
     insta::assert_snapshot!(stage.log.text(), @"
     waits for sql state.db
@@ -294,8 +299,8 @@ async fn an_answer_of_a_database_is_waited_for() {
         ("DELETE FROM loaded", "it would change something, and may only read"),
         ("SELECT 1; SELECT 2", "it must be one statement"),
     ] {
-        let stage_of = Wait::default().start(&ask(query), &stage.cx).await.expect("it starts");
-        let told = stage.follow(&Wait::default(), &stage_of, &ask(query)).await;
+        let stage_of = waiter().start(&ask(query), &stage.cx).await.expect("it starts");
+        let told = stage.follow(&waiter(), &stage_of, &ask(query)).await;
         assert!(told.contains(why), "{told}");
     }
     let kept = rusqlite::Connection::open(&path).expect("it is there");
@@ -358,7 +363,7 @@ async fn a_page_of_https_is_believed_only_if_somebody_stands_for_it() {
         }
         json!({ "http": http, "within": "0" })
     };
-    let told = stage.play(&Wait::default(), &page("localhost", Some("ca.pem"))).await;
+    let told = stage.play(&waiter(), &page("localhost", Some("ca.pem"))).await;
     assert_eq!(told, r#"done {"live":"3","status":200}"#);
     for (host, ca, why) in [
         // Nobody on this machine stands for it, and it is not for this name.
@@ -367,7 +372,7 @@ async fn a_page_of_https_is_believed_only_if_somebody_stands_for_it() {
         ("localhost", Some("gone.pem"), "gone.pem"),
     ] {
         let told = {
-            let wait = Wait::default();
+            let wait = waiter();
             let with = page(host, ca);
             let handle = wait.start(&with, &stage.cx).await.expect("it starts");
             stage.follow(&wait, &handle, &with).await
