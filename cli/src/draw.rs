@@ -93,7 +93,7 @@ impl Row {
         let last_line = last_lines.get(&task.number).filter(|_| task.is_active());
         let reason = task.reason.as_deref().unwrap_or_default();
         let note = match (last_line, look) {
-            (Some(line), Look::Busy) => line.clone(),
+            (Some(line), Look::Busy) if reason.is_empty() => line.clone(),
             _ => reason.lines().next().unwrap_or_default().to_owned(),
         };
         let tries = task.attempts.last().map_or(0, |attempt| attempt.number);

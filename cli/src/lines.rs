@@ -55,6 +55,7 @@ fn state(event: &Event) -> Option<&str> {
         // An attempt is told of when it is launched: that it was seen to begin may come too late to be told.
         "launching" => Some("running"),
         "running" if event.attempt.is_some() => None,
+        "not-ended" => Some("cancelling"),
         "added" => Some("known failure").filter(|_| event.detail.get("remedy").is_some()),
         kind => Some(
             kind.strip_prefix("run-").or_else(|| kind.strip_prefix("attempt-")).unwrap_or(kind),

@@ -141,7 +141,7 @@ async fn wait_for_end(events: &mut Watch, path: &str, attempt: u32) {
             && event.attempt >= Some(attempt)
             && !matches!(
                 event.kind.as_str(),
-                "launching" | "running" | "unreachable" | "cancelling" | "late"
+                "launching" | "running" | "unreachable" | "cancelling" | "not-ended" | "late"
             )
             && !(event.attempt == Some(attempt)
                 && matches!(event.kind.as_str(), "waiting" | "ready" | "asking"))
@@ -320,7 +320,7 @@ async fn follow_all(global: &Global, access: &Access, run: i64, shown: Shown) ->
                     follow_lines(&path, &folder, shown, has_ended, sink).await
                 });
             }
-            "running" | "unreachable" | "cancelling" | "late" | "added" => {}
+            "running" | "unreachable" | "cancelling" | "not-ended" | "late" | "added" => {}
             _ => drop(open.remove(&path).map(|over| over.send(()))),
         }
     };

@@ -206,4 +206,48 @@ fn work_that_answers_again_is_running_again() {
     let place = |word: &str| events.find(word).unwrap_or_else(|| panic!("no {word} in {events}"));
     let again = events.rfind("running").expect("it runs");
     assert!(place("unreachable") < again, "{events}");
+    // Why stands beside its log, not in it.
+    assert!(place("as it was told to be") < again, "{events}");
+    assert_eq!(stage.weir("logs 1 a").out, "");
+    let task = &stage.show(1)["tasks"][0];
+    assert_eq!((&task["reason"], &task["attempts"][0]["message"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
+fn what_is_out_of_reach_says_why_and_since_when() {
+    let stage = Stage::with("far", "jobs: { a: { uses: test, with: { unreachable-for: 1h } } }\n");
+    let mut running = stage.start("run far.flow.yaml");
+    running.wait_for("unreachable");
+    let task = &stage.show(1)["tasks"][0];
+    let since = task["since"].as_str().expect("a time");
+    let expected = format!("out of reach since {since}: unreachable, as it was told to be");
+    assert_eq!(task["reason"], expected);
+    assert_eq!(stage.weir("cancel 1 -q").code, Some(0));
+    assert_eq!(running.end().code, Some(3));
+}
+
+#[test]
+fn an_end_that_cannot_be_confirmed_is_told_and_a_kill_gives_up_on_it() {
+    let stage = Stage::with(
+        "stuck",
+        "jobs: { a: { uses: test, with: { hang: true, cancel-error: true } } }\n",
+    );
+    let mut running = stage.start("run stuck.flow.yaml");
+    running.wait_for("running");
+    stage.weir("cancel 1 --detach -q");
+    running.wait_for("cancelling: would not end, as it was told");
+    let task = &stage.show(1)["tasks"][0];
+    assert_eq!(task["state"], "cancelling");
+    let reason = task["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("would not end, as it was told"), "{reason}");
+    assert!(reason.contains("weir cancel 1 --kill"), "{reason}");
+    stage.weir("cancel 1 --kill --detach -q");
+    running.wait_for("cancelled: its end could not be confirmed, and it may still be at work");
+    assert_eq!(running.end().code, Some(3));
+    let task = &stage.show(1)["tasks"][0];
+    assert_eq!(task["state"], "cancelled");
+    assert_eq!(
+        task["reason"],
+        "its end could not be confirmed, and it may still be at work: would not end, as it was told (the run was killed)"
+    );
 }

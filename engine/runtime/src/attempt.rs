@@ -45,6 +45,19 @@ const CANCEL_AGAIN: Duration = Duration::from_secs(5);
 /// How long the end of work that has been ended waits for who follows it: the last of its log may come that way.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
+/// How long a kill goes on asking for an end that can't be confirmed.
+const KILL_FOR: Duration = Duration::from_secs(10);
+
+/// What became of asking for an end.
+enum End {
+    /// Nothing of it is left.
+    Confirmed,
+    /// Nobody knows whether something of it is left, and why.
+    GivenUp(String),
+    /// As [`End::GivenUp`], and who asked beside us reports it.
+    GivenUpElsewhere,
+}
+
 impl Attempts {
     fn flights(&self) -> MutexGuard<'_, BTreeMap<AttemptId, Arc<Flight>>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
@@ -183,17 +196,18 @@ impl Attempts {
                 // Whoever asks for the end sees that it comes, reachable or not.
                 Err(_) if flight.is_cancelled() => return None,
                 Err(failure) if failure.class == ErrorClass::Connection => {
-                    (self.report)(Input::AttemptUnreached { id: order.id });
-                    cx.log.line(&format!("unreachable: {}", failure.message));
+                    // Not into its log: that is the work's own, byte for byte.
+                    let why = shown(failure, order).message;
+                    (self.report)(Input::AttemptUnreached { id: order.id, why });
                     self.clock.sleep(pause).await;
                     pause = (pause * 2).min(ASK_AGAIN.1);
                     if work.job_type.is_reachable(&handle, &work.with, &cx).await {
-                        cx.log.line("it can be reached again");
                         pause = ASK_AGAIN.0;
-                        if phase == Phase::Work {
-                            let handle = handle.clone();
-                            (self.report)(Input::AttemptStarted { id: order.id, handle });
-                        }
+                        let handle = match phase {
+                            Phase::Work => handle.clone(),
+                            Phase::Unless | Phase::Verify => Handle::folder(),
+                        };
+                        (self.report)(Input::AttemptStarted { id: order.id, handle });
                     }
                 }
                 Err(failure) => return Some(Outcome::Failed(shown(failure, order))),
@@ -202,13 +216,24 @@ impl Attempts {
     }
 
     /// Sees that the attempt ends, and never begins if it has not. What took too long has failed, and its log may say
-    /// why; what was ended for any other reason is only cancelled.
+    /// why; what was ended for any other reason is only cancelled. A kill that can't be confirmed gives up in the end,
+    /// and says so.
     pub(crate) async fn cancel(self: Arc<Self>, order: Order, reason: CancelReason) {
-        self.end(&order, reason).await;
-        let (outcome, found) = match reason {
+        let (outcome, found) = match self.end(&order, reason).await {
+            End::GivenUpElsewhere => return,
+            End::GivenUp(why) => (Outcome::Failed(given_up(&why)), None),
+            End::Confirmed => self.ended(&order, reason).await,
+        };
+        (self.report)(Input::AttemptEnded { id: order.id, outcome, found });
+        self.flights().remove(&order.id);
+    }
+
+    /// How an attempt has ended whose end was asked for.
+    async fn ended(&self, order: &Order, reason: CancelReason) -> (Outcome, Option<Box<Found>>) {
+        match reason {
             CancelReason::Timeout => {
-                let failure = timed_out(&order);
-                let found = self.diagnose(&order, &failure).await;
+                let failure = timed_out(order);
+                let found = self.diagnose(order, &failure).await;
                 // A log that says that all is well says so of what had ended, not of what did not.
                 (Outcome::Failed(failure), found.filter(|found| !found.is_success))
             }
@@ -220,26 +245,29 @@ impl Attempts {
             | CancelReason::Rolling
             | CancelReason::Group
             | CancelReason::Late => (Outcome::Cancelled, None),
-        };
-        (self.report)(Input::AttemptEnded { id: order.id, outcome, found });
-        self.flights().remove(&order.id);
+        }
     }
 
     /// As [`Attempts::cancel`], for an attempt that can't be carried out any more and has failed for that.
     pub(crate) async fn abandon(self: Arc<Self>, order: Order, failure: Failure) {
-        self.end(&order, CancelReason::Run).await;
+        if let End::GivenUpElsewhere = self.end(&order, CancelReason::Run).await {
+            return;
+        }
         let outcome = Outcome::Failed(failure);
         (self.report)(Input::AttemptEnded { id: order.id, outcome, found: None });
         self.flights().remove(&order.id);
     }
 
-    /// Returns when the end of all parts is confirmed, and who follows them has told the last of it.
-    async fn end(&self, order: &Order, reason: CancelReason) {
+    /// Returns when the end of all parts is confirmed, and who follows them has told the last of it; or when a kill has
+    /// given up on that.
+    async fn end(&self, order: &Order, reason: CancelReason) -> End {
+        let begun = self.clock.now();
         let grace = if reason == CancelReason::Kill { Duration::ZERO } else { order.grace };
         let flight = Arc::clone(
             self.flights().entry(order.id).or_insert_with(|| Arc::new(Flight::not_followed())),
         );
         flight.cancel();
+        let mut left = None;
         for (phase, work) in [
             (Phase::Unless, order.unless.as_ref()),
             (Phase::Work, Some(&order.work)),
@@ -249,16 +277,32 @@ impl Attempts {
             let mut cx = self.context(order, work, phase);
             cx.grace = grace;
             let handle = order.handle.as_ref().filter(|_| phase == Phase::Work);
+            let mut told = String::new();
             while let Err(failure) = work.job_type.cancel(handle, &work.with, &cx).await {
-                cx.log.line(&format!("its end could not be confirmed: {}", failure.message));
-                tracing::warn!(attempt = %order.id, "its end could not be confirmed: {}", failure.message);
+                if flight.is_given_up() {
+                    return End::GivenUpElsewhere;
+                }
+                let why = shown(failure, order).message;
+                if why != told {
+                    tracing::warn!(attempt = %order.id, "its end can't be confirmed: {why}");
+                    (self.report)(Input::AttemptNotEnded { id: order.id, why: why.clone() });
+                    told.clone_from(&why);
+                }
+                if reason == CancelReason::Kill && self.clock.now().since(begun) >= KILL_FOR {
+                    left = Some(why);
+                    break;
+                }
                 self.clock.sleep(CANCEL_AGAIN).await;
             }
+        }
+        if let Some(why) = left {
+            return if flight.gives_up() { End::GivenUp(why) } else { End::GivenUpElsewhere };
         }
         tokio::select! {
             () = flight.landed() => {}
             () = self.clock.sleep(LAST_WORDS) => {}
         }
+        End::Confirmed
     }
 
     fn context(&self, order: &Order, work: &Work, phase: Phase) -> AttemptContext {
@@ -283,6 +327,11 @@ impl Attempts {
             clock: Arc::clone(&self.clock),
         }
     }
+}
+
+fn given_up(why: &str) -> Failure {
+    let message = format!("its end could not be confirmed, and it may still be at work: {why}");
+    Failure::new(ErrorClass::Lost, message)
 }
 
 fn timed_out(order: &Order) -> Failure {

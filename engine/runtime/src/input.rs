@@ -122,8 +122,15 @@ pub(crate) enum Input {
         id: AttemptId,
         handle: Handle,
     },
+    /// Its other side does not answer, and why.
     AttemptUnreached {
         id: AttemptId,
+        why: String,
+    },
+    /// Its end was asked for and can't be confirmed, and why.
+    AttemptNotEnded {
+        id: AttemptId,
+        why: String,
     },
     AttemptEnded {
         id: AttemptId,

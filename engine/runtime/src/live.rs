@@ -19,6 +19,7 @@ use weir_core::time::Timestamp;
 use crate::store::rows::{
     AttemptRow, Batch, BlockRow, DiagnosisRow, EventRow, RunChange, RunRow, TaskRow,
 };
+use crate::turn::json;
 
 /// What an origin knows of a task, for reruns: found by path when a `foreach` expands.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +78,14 @@ pub(crate) struct Note {
     pub(crate) exit_code: Option<i32>,
     pub(crate) failure: Option<Failure>,
     pub(crate) items: Option<Vec<Value>>,
+}
+
+impl Note {
+    /// What is wrong: for the event and for the attempt.
+    pub(crate) fn of(failure: Failure) -> Self {
+        let detail = Some(format!("{{\"message\":{}}}", json(&failure.message)));
+        Self { detail, failure: Some(failure), ..Self::default() }
+    }
 }
 
 impl Live {
@@ -177,9 +186,18 @@ impl Live {
                     }
                     self.row.state = state.code();
                 }
+                (RecordKind::NotEnded, Some(task)) => {
+                    detail = note.detail.take();
+                    if let Some(failure) = note.failure.take() {
+                        self.keep_trouble(task, record.attempt, failure.message, batch);
+                    }
+                }
                 (RecordKind::Paused | RecordKind::Resumed | RecordKind::Late, _)
                 | (
-                    RecordKind::Task(_) | RecordKind::AttemptEnded(_) | RecordKind::Added { .. },
+                    RecordKind::Task(_)
+                    | RecordKind::AttemptEnded(_)
+                    | RecordKind::Added { .. }
+                    | RecordKind::NotEnded,
                     None,
                 ) => {}
             }
@@ -260,8 +278,13 @@ impl Live {
         let Some(row) = self.open.get_mut(&task).filter(|row| row.number == number) else { return };
         if state == TaskState::Running {
             row.state = state.code();
+            row.message = None;
+            batch.attempts.push(row.clone());
+        } else if state == TaskState::Unreachable {
+            row.message = note.failure.take().map(|failure| failure.message);
             batch.attempts.push(row.clone());
         } else if state.is_final() {
+            row.message = None;
             row.state = state.code();
             row.ended_at = Some(now);
             row.exit_code = note.exit_code.take();
@@ -273,6 +296,22 @@ impl Live {
             }
             batch.attempts.push(row.clone());
             self.open.remove(&task);
+        }
+    }
+
+    /// Keeps why an attempt that has not ended can't be reached, or can't be seen to end.
+    pub(crate) fn keep_trouble(
+        &mut self,
+        task: TaskIx,
+        attempt: u32,
+        why: String,
+        batch: &mut Batch,
+    ) {
+        if let Some(row) = self.open.get_mut(&task).filter(|row| row.number == attempt)
+            && row.message.as_deref() != Some(&why)
+        {
+            row.message = Some(why);
+            batch.attempts.push(row.clone());
         }
     }
 

@@ -223,14 +223,24 @@ impl Turn {
                 }
                 self.attempt_started(id, world);
             }
-            Input::AttemptUnreached { id } => {
+            Input::AttemptUnreached { id, why } => {
                 // It was seen to begin before: in this order.
                 if self.started.iter().any(|(_, started)| *started == id) {
                     self.started.retain(|(_, started)| *started != id);
                     self.attempt_started(id, world);
                 }
                 let event = Event::Unreached { task: id.task, attempt: id.number };
-                let _ = self.apply(id.run, event, Note::default(), world);
+                let note = Note::of(Failure::new(ErrorClass::Connection, why.clone()));
+                if self.apply(id.run, event, note, world) == Err(Ignored::NoChange)
+                    && let Some(live) = self.runs.get_mut(&id.run)
+                {
+                    live.keep_trouble(id.task, id.number, why, &mut self.batch);
+                }
+            }
+            Input::AttemptNotEnded { id, why } => {
+                let event = Event::NotEnded { task: id.task, attempt: id.number };
+                let note = Note::of(Failure::new(ErrorClass::Lost, why));
+                let _ = self.apply(id.run, event, note, world);
             }
             Input::AttemptEnded { id, outcome, found } => {
                 self.attempt_ended(id, outcome, found, world);
@@ -392,8 +402,7 @@ fn pool_name(project: &str, pool: &str) -> String {
 }
 
 pub(crate) fn broken(message: String) -> Note {
-    let detail = Some(format!("{{\"message\":{}}}", json(&message)));
-    Note { detail, failure: Some(Failure::new(ErrorClass::Definition, message)), ..Note::default() }
+    Note::of(Failure::new(ErrorClass::Definition, message))
 }
 
 /// JSON text of a value that always has one.

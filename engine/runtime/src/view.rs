@@ -344,6 +344,27 @@ fn reason(
                 (_, words) => words.to_owned(),
             }
         }
+        (TaskState::Unreachable, None) => {
+            let why = last.unwrap_or_else(|| "it can't be reached".to_owned());
+            format!("out of reach since {}: {why}", at.since)
+        }
+        (TaskState::Cancelling(_), None) => match last {
+            Some(why) => format!(
+                "its end can't be confirmed, and is asked for again and again: {why}\n  help: `weir cancel {} --kill` \
+                 gives up on it, though it may still be at work",
+                opened.saved.run.id
+            ),
+            None => at.cause.words().to_owned(),
+        },
+        (TaskState::Cancelled, None) => {
+            let given_up = tries
+                .last()
+                .filter(|attempt| attempt.number == at.attempt && attempt.state == at.state.code());
+            match given_up.and_then(|attempt| attempt.message.as_deref()) {
+                Some(why) => format!("{why} ({})", at.cause.words()),
+                None => at.cause.words().to_owned(),
+            }
+        }
         _ => at.cause.words().to_owned(),
     };
     (!words.is_empty()).then_some(words)

@@ -174,9 +174,13 @@ fn line_is_cut_for(span: Duration) {
     until_on(&lab, "master1", "test -e /var/tmp/over");
     // The next engine can't reach it at first.
     let server = stage.serve();
-    until("it is known to be out of reach", || {
-        (state(&stage.show(run), "work") == "unreachable").then_some(())
+    let shown = until("it is known to be out of reach", || {
+        let shown = stage.show(run);
+        (state(&shown, "work") == "unreachable").then_some(shown)
     });
+    let reason = task(&shown, "work")["reason"].as_str().unwrap_or_default();
+    assert!(reason.starts_with("out of reach since 2"), "{reason}");
+    assert!(reason.contains("host master1"), "{reason}");
     // Not to wait for something: so long is the line dead.
     std::thread::sleep(span);
     fault.end();
@@ -186,17 +190,16 @@ fn line_is_cut_for(span: Duration) {
     assert_eq!(task(&shown, "work")["attempts"].as_array().map(Vec::len), Some(1));
     let log = log(&stage, run);
     assert!(log.len() > 50_000_000, "{}", log.len());
-    // What Weir itself has to say ends a line, wherever the work's own words have been broken off.
-    let own = ["unreachable: ", "it can be reached again", "the answer to its launch"];
-    let log = String::from_utf8(log).expect("letters");
-    let words = |line: &str| own.iter().filter_map(|own| line.find(own)).min();
-    let heard: String =
-        log.lines().map(|line| words(line).map_or(line, |at| &line[..at])).collect();
-    let said = lab.on("master1", "tr -d '\\n' </var/tmp/said").good().to_owned();
-    let differs = heard.bytes().zip(said.bytes()).position(|(here, there)| here != there);
-    let around = |at: usize| heard[at.saturating_sub(200)..heard.len().min(at + 200)].to_owned();
+    let said = lab.on("master1", "cat /var/tmp/said").good().to_owned();
+    let differs = log.iter().zip(said.as_bytes()).position(|(here, there)| here != there);
+    let around = |at: usize| {
+        String::from_utf8_lossy(&log[at.saturating_sub(200)..log.len().min(at + 200)]).into_owned()
+    };
     assert!(differs.is_none(), "at {differs:?}: {}", around(differs.unwrap_or(0)));
-    assert_eq!(heard.len(), said.len(), "{}", around(heard.len().min(said.len())));
+    assert_eq!(log.len(), said.len(), "{}", around(log.len().min(said.len())));
+    let events = stage.weir(&["events", &run.to_string()]);
+    assert!(events.good().contains("unreachable"), "{}", events.out);
+    assert!(events.out.contains("host master1"), "{}", events.out);
     assert_eq!(lab.on("master1", "cat /var/tmp/begun").good(), "once\n");
     server.stop();
     stage.verify();
@@ -344,6 +347,53 @@ fn a_cancel_ends_all_that_runs_on_the_host() {
     assert_eq!(lab.on("master1", "pgrep -af '[s]leep 1234'").out, "");
     server.stop();
     stage.verify();
+}
+
+#[test]
+fn a_kill_gives_up_on_a_host_that_is_out_of_reach_and_says_so() {
+    let Some(lab) = Lab::up(&["jumpbox", "master1"]) else { return };
+    let stage = stage(&lab);
+    let flow = flow_on(&stage, "master1", "touch /var/tmp/begun\nsleep 1234");
+    let server = stage.serve();
+    let run = server.door().begin(&flow, &json!({})).expect("begun");
+    until_on(&lab, "master1", "test -e /var/tmp/begun");
+    let fault = lab.fault("cut", "jumpbox", &["eth0"]);
+    stage.weir(&["cancel", &run.to_string(), "--detach"]).good();
+    let reason = until("a person sees why it does not end", || {
+        let shown = stage.show(run);
+        let reason = task(&shown, "work")["reason"].as_str().unwrap_or_default();
+        (state(&shown, "work") == "cancelling" && !reason.is_empty()).then(|| reason.to_owned())
+    });
+    assert!(reason.contains("host master1"), "{reason}");
+    assert!(reason.contains(&format!("weir cancel {run} --kill")), "{reason}");
+    stage.weir(&["cancel", &run.to_string(), "--kill", "--detach"]).good();
+    server.door().watch(run, |_| false).expect("the server stays");
+    let shown = stage.show(run);
+    assert_eq!(shown["state"], "cancelled", "{shown:#}");
+    let reason = task(&shown, "work")["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("it may still be at work"), "{reason}");
+    fault.end();
+    assert_eq!(lab.on("master1", "pgrep -f '[s]leep 1234'").code, 0, "that was the truth");
+    server.stop();
+    stage.verify();
+}
+
+#[test]
+fn a_port_behind_a_host_is_seen_from_there() {
+    let Some(lab) = Lab::up(&["jumpbox", "master1"]) else { return };
+    let stage = stage(&lab);
+    let flow = stage.flow(
+        "seen",
+        "on-failure: finish-possible\njobs:\n  \
+         there: { uses: wait, with: { hosts: jumpbox, tcp: '10.2.14.11:22', within: 20s } }\n  \
+         here: { uses: wait, with: { tcp: '10.2.14.11:22', within: 1s } }\n  \
+         shut: { uses: wait, with: { hosts: jumpbox, http: { url: 'http://10.2.14.11:81/' }, within: 1s } }\n",
+    );
+    let run = stage.run(&flow, &[]);
+    assert_eq!(state(&run, "there"), "succeeded", "{run:#}");
+    assert_eq!(state(&run, "here"), "timed-out", "{run:#}");
+    let reason = task(&run, "shut")["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("jumpbox can't connect to it"), "{reason}");
 }
 
 #[test]

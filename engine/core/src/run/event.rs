@@ -48,6 +48,13 @@ pub enum Event {
         /// Which try.
         attempt: u32,
     },
+    /// The end of an attempt was asked for, and can't be confirmed.
+    NotEnded {
+        /// The task.
+        task: TaskIx,
+        /// Which try.
+        attempt: u32,
+    },
     /// An attempt ended.
     Ended {
         /// The task.
@@ -252,6 +259,8 @@ pub enum RecordKind {
     Resumed,
     /// A start or an end is late.
     Late,
+    /// The end of the task's attempt can't be confirmed.
+    NotEnded,
 }
 
 impl RecordKind {
@@ -265,6 +274,7 @@ impl RecordKind {
             Self::Paused => 97,
             Self::Resumed => 98,
             Self::Late => 99,
+            Self::NotEnded => 100,
         }
     }
 
@@ -279,6 +289,7 @@ impl RecordKind {
             97 => Some("paused".to_owned()),
             98 => Some("resumed".to_owned()),
             99 => Some("late".to_owned()),
+            100 => Some("not-ended".to_owned()),
             _ => None,
         };
         name.unwrap_or_else(|| code.to_string())

@@ -124,7 +124,7 @@ pub fn fold(events: impl IntoIterator<Item = Kept>) -> Result<Image, String> {
             }
             (97, None) => image.paused = true,
             (98, None) => image.paused = false,
-            (96, Some(_)) | (99, _) => {}
+            (96 | 100, Some(_)) | (99, _) => {}
             (code, _) => return Err(format!("event {seq} of kind {code} can't be understood")),
         }
     }

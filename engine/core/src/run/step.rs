@@ -46,6 +46,7 @@ impl Mover<'_> {
             Event::Admitted { task } => self.admitted(task),
             Event::Started { task, attempt } => self.started(task, attempt),
             Event::Unreached { task, attempt } => self.unreached(task, attempt),
+            Event::NotEnded { task, attempt } => self.not_ended(task, attempt),
             Event::Ended { task, attempt, ending, remedy } => {
                 self.attempt_ended(task, attempt, ending, remedy)
             }
@@ -191,6 +192,16 @@ impl Mover<'_> {
                 Ok(())
             }
             Work::Unreachable | Work::Cancelling(_) => Err(Ignored::NoChange),
+        }
+    }
+
+    fn not_ended(&mut self, task: TaskIx, attempt: u32) -> Result<(), Ignored> {
+        match self.work_of(task, attempt)? {
+            Work::Cancelling(_) => {
+                self.note(RecordKind::NotEnded, task.0);
+                Ok(())
+            }
+            Work::Launching | Work::Running | Work::Unreachable => Err(Ignored::NoChange),
         }
     }
 

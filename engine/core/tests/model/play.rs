@@ -179,6 +179,7 @@ impl Player {
         self.send(match words {
             ["starts"] => Event::Started { task, attempt },
             ["unreached"] => Event::Unreached { task, attempt },
+            ["not-ended"] => Event::NotEnded { task, attempt },
             ["done"] => ended(Ending::Done, None),
             ["already-done"] => ended(Ending::AlreadyDone, None),
             ["was-cancelled"] => ended(Ending::Cancelled, None),
@@ -300,6 +301,7 @@ impl Player {
             }
             RecordKind::Run(state) => format!("run {}", state.name()),
             RecordKind::Late => format!("{path} is late"),
+            RecordKind::NotEnded => format!("{path} does not end"),
         };
         self.line.push(words);
     }

@@ -96,6 +96,7 @@ impl Rows {
                 RecordKind::Late => {
                     self.late.insert(record.task);
                 }
+                RecordKind::NotEnded => {}
             }
         }
         self.started_at = run.started_at();

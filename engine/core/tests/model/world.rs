@@ -621,7 +621,8 @@ impl World {
                 | RecordKind::Added { remedy: None, .. }
                 | RecordKind::Paused
                 | RecordKind::Resumed
-                | RecordKind::Late => {}
+                | RecordKind::Late
+                | RecordKind::NotEnded => {}
             }
         }
         Ok(())

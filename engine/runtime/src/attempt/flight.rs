@@ -7,18 +7,27 @@ use tokio::sync::watch;
 /// What those who follow an attempt and those who end it know of each other.
 pub(crate) struct Flight {
     is_cancelled: AtomicBool,
+    is_given_up: AtomicBool,
     has_landed: watch::Sender<bool>,
 }
 
 impl Flight {
     /// Somebody follows it.
     pub(super) fn followed() -> Self {
-        Self { is_cancelled: AtomicBool::new(false), has_landed: watch::Sender::new(false) }
+        Self::new(false)
     }
 
     /// Nobody follows it, nor will: its end was asked for first.
     pub(super) fn not_followed() -> Self {
-        Self { is_cancelled: AtomicBool::new(true), has_landed: watch::Sender::new(true) }
+        Self::new(true)
+    }
+
+    fn new(is_over: bool) -> Self {
+        Self {
+            is_cancelled: AtomicBool::new(is_over),
+            is_given_up: AtomicBool::new(false),
+            has_landed: watch::Sender::new(is_over),
+        }
     }
 
     /// Its end is asked for: who asks reports it.
@@ -28,6 +37,15 @@ impl Flight {
 
     pub(super) fn is_cancelled(&self) -> bool {
         self.is_cancelled.load(Ordering::Acquire)
+    }
+
+    /// Its end can't be confirmed, and is asked for no longer. Whether that is news: who says so first reports it.
+    pub(super) fn gives_up(&self) -> bool {
+        !self.is_given_up.swap(true, Ordering::AcqRel)
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Acquire)
     }
 
     /// It is followed no longer.

@@ -270,3 +270,125 @@ fn what_is_to_end_before_it_began_never_begins() {
     assert!(matches!(&told[..], [(outcome, Some(_))] if *outcome == timed_out()), "{told:?}");
     assert!(!folder.exists());
 }
+
+/// Work whose end nobody can confirm.
+struct NeverEnds;
+
+#[async_trait]
+impl JobType for NeverEnds {
+    fn name(&self) -> &'static str {
+        "never-ends"
+    }
+
+    fn about(&self) -> &'static str {
+        "Never ends."
+    }
+
+    fn schema(&self) -> Schema {
+        Schema::anything()
+    }
+
+    async fn plan(&self, _with: &Value, _cx: &PlanContext) -> Result<Plan, JobError> {
+        Ok(Plan::default())
+    }
+
+    async fn start(&self, _with: &Value, _cx: &AttemptContext) -> Result<Handle, JobError> {
+        Ok(Handle::folder())
+    }
+
+    async fn follow(
+        &self,
+        _handle: &Handle,
+        _with: &Value,
+        _cx: &AttemptContext,
+    ) -> Result<Outcome, JobError> {
+        Err(Failure::new(ErrorClass::Connection, "nobody is there"))
+    }
+
+    async fn cancel(
+        &self,
+        _handle: Option<&Handle>,
+        _with: &Value,
+        _cx: &AttemptContext,
+    ) -> Result<(), JobError> {
+        Err(Failure::new(ErrorClass::Connection, "nobody is there"))
+    }
+}
+
+/// A clock that goes on by what is slept.
+#[derive(Default)]
+struct Goes(Mutex<u64>);
+
+#[async_trait]
+impl Clock for Goes {
+    fn now(&self) -> Timestamp {
+        let gone = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Timestamp::from_millis(BEGIN).plus(Duration::from_millis(gone))
+    }
+
+    async fn sleep(&self, span: Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += span.as_millis() as u64;
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn what_can_not_be_seen_to_end_is_given_up_by_a_kill_and_reported_once() {
+    let mut stand = Stand::new("class: exit");
+    let mut orders = [stand.order(), stand.order(), stand.order()];
+    for order in &mut orders {
+        order.work.job_type = Arc::new(NeverEnds);
+    }
+    let [launched, cancelled, killed] = orders;
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&heard);
+    let attempts = Arc::new(Attempts {
+        home: stand.lab.folder.path().to_owned(),
+        processes: Arc::new(Nothing),
+        runs: Arc::new(Nothing),
+        clock: Arc::new(Goes::default()),
+        report: Box::new(move |input| {
+            let words = match input {
+                Input::AttemptStarted { .. } => "it has begun".to_owned(),
+                Input::AttemptUnreached { why, .. } => format!("out of reach: {why}"),
+                Input::AttemptNotEnded { why, .. } => format!("does not end: {why}"),
+                Input::AttemptEnded { outcome, .. } => format!("{outcome:?}"),
+                _ => panic!("no more is told of an attempt"),
+            };
+            let mut heard = hears.lock().unwrap_or_else(PoisonError::into_inner);
+            if heard.last() != Some(&words) {
+                heard.push(words);
+            }
+        }),
+        flights: Mutex::default(),
+    });
+    let folder = Attempts::folder(stand.lab.folder.path(), launched.id, Phase::Work);
+    let rt = Arc::clone(&stand.lab.rt);
+    rt.block_on(async {
+        let follower = tokio::spawn(Arc::clone(&attempts).launch(launched));
+        while heard.lock().unwrap_or_else(PoisonError::into_inner).len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let first = tokio::spawn(Arc::clone(&attempts).cancel(cancelled, CancelReason::Run));
+        while heard.lock().unwrap_or_else(PoisonError::into_inner).len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        Arc::clone(&attempts).cancel(killed, CancelReason::Kill).await;
+        first.await.expect("it does not go on for ever");
+        follower.await.expect("it does not panic");
+    });
+    let given_up = Outcome::Failed(Failure::new(
+        ErrorClass::Lost,
+        "its end could not be confirmed, and it may still be at work: nobody is there",
+    ));
+    assert_eq!(
+        *heard.lock().unwrap_or_else(PoisonError::into_inner),
+        [
+            "it has begun".to_owned(),
+            "out of reach: nobody is there".to_owned(),
+            "does not end: nobody is there".to_owned(),
+            format!("{given_up:?}")
+        ]
+    );
+    assert!(!folder.exists(), "nothing of this stands in its log");
+}

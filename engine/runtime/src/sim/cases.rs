@@ -394,7 +394,7 @@ fn what_was_seen_to_begin_and_then_went_out_of_sight_is_unreachable() {
     let run = lab.begin(&loaded);
     let id = lab.id(run, "a");
     lab.take(Input::AttemptStarted { id, handle: Handle::folder() });
-    lab.take(Input::AttemptUnreached { id });
+    lab.take(Input::AttemptUnreached { id, why: "out of sight".into() });
     lab.rest();
     lab.pass(1_000);
     assert_eq!(lab.states(run), "a=unreachable");

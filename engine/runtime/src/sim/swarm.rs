@@ -339,7 +339,9 @@ impl Swarm {
                 if epoch == self.epoch {
                     self.lab.take(match what {
                         Report::Started => Input::AttemptStarted { id, handle: Handle::folder() },
-                        Report::Unreached => Input::AttemptUnreached { id },
+                        Report::Unreached => {
+                            Input::AttemptUnreached { id, why: "out of sight".into() }
+                        }
                         Report::Ended(outcome, found) => Input::AttemptEnded { id, outcome, found },
                     });
                 }

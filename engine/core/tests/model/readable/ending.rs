@@ -143,6 +143,25 @@ fn cancel_what_is_unreachable() {
 }
 
 #[test]
+fn what_does_not_end_is_told_and_a_kill_gives_up_on_it() {
+    check(
+        "a -> b",
+        "a not-ended; a starts; cancel; a not-ended; kill; a not-ended; a fails lost; a not-ended",
+        "
+            run running, launch a
+            ignored: it is so already
+            a running
+            b cancelled (the run was cancelled), run cancelling, stop a for Run
+            a does not end
+            stop a for Kill
+            a does not end
+            a cancelled (the run was killed), run cancelled, close
+            ignored: the run has already ended
+        ",
+    );
+}
+
+#[test]
 fn cancel_what_is_being_cured() {
     check(
         "a -> b; cure a: fix -> probe then retry",
