@@ -83,12 +83,10 @@ impl Ssh {
     ) -> Result<Outcome, Trouble> {
         let user = settings.user(route, cx.run_as.as_deref());
         let remote = self.remote(route, user.as_ref(), &found.id);
-        let mut mirror = Mirror::open(&cx.folder, &cx.secrets).map_err(|error| no_room(&error))?;
+        let mut mirror = Mirror::open(cx).map_err(|error| no_room(&error))?;
         let mut boot = found.boot.clone();
         let (stand, size) = loop {
-            let stand = remote
-                .attach(mirror.read(), |bytes| mirror.push(bytes).map_err(|error| no_room(&error)))
-                .await?;
+            let stand = remote.attach(mirror.read(), |bytes| take(&mut mirror, bytes)).await?;
             match stand {
                 Stand::Ended(_, size) | Stand::Lost(_, size) => break (stand, size),
                 Stand::Fenced => return Ok(Outcome::Cancelled),
@@ -153,7 +151,7 @@ impl Ssh {
             Ok(work) => work,
             Err(failure) => return Ok(Outcome::Failed(failure)),
         };
-        let mut mirror = Mirror::open(&cx.folder, &cx.secrets).map_err(|error| no_room(&error))?;
+        let mut mirror = Mirror::open(cx).map_err(|error| no_room(&error))?;
         if !record::claim(&cx.folder).map_err(|error| no_room(&error))? {
             // What is left of it there must not go on unseen.
             self.remote(route, user.as_ref(), &found.id).cut(cx.grace).await?;
@@ -216,6 +214,11 @@ fn judged(code: i32, output: Vec<u8>, settings: &Settings, cx: &AttemptContext) 
 
 fn lost(message: &str) -> Outcome {
     Outcome::Failed(Failure::new(ErrorClass::Lost, message))
+}
+
+/// Takes in more of the host's log; how much of it need not stay there.
+fn take(mirror: &mut Mirror, bytes: &[u8]) -> Result<Option<u64>, Trouble> {
+    mirror.push(bytes).and_then(|()| mirror.release()).map_err(|error| no_room(&error))
 }
 
 /// Nothing is lost by a full disk here: the host keeps the log until it was taken.
@@ -371,13 +374,8 @@ impl JobType for Ssh {
         if !is_followed && !attached {
             // Nobody else takes its last words, and sweeps up after it.
             let taken = async {
-                let mut mirror =
-                    Mirror::open(&cx.folder, &cx.secrets).map_err(|error| no_room(&error))?;
-                let stand = remote
-                    .attach(mirror.read(), |bytes| {
-                        mirror.push(bytes).map_err(|error| no_room(&error))
-                    })
-                    .await?;
+                let mut mirror = Mirror::open(cx).map_err(|error| no_room(&error))?;
+                let stand = remote.attach(mirror.read(), |bytes| take(&mut mirror, bytes)).await?;
                 if let Stand::Ended(_, size) | Stand::Lost(_, size) = stand {
                     remote
                         .collect(mirror.read(), size, |bytes| {

@@ -19,6 +19,7 @@ pub mod hosts;
 pub mod ids;
 pub mod job_type;
 pub mod job_types;
+pub mod log_index;
 pub mod mask;
 pub mod mistake;
 pub mod outcome;

@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 use weir_core::job_type::Log;
+use weir_core::log_index::Entry;
 use weir_core::mask;
 use weir_core::secret::Secret;
 use weir_core::time::Timestamp;
 
 use crate::supervise::folder::{self, INDEX, LOG};
-use crate::supervise::sampler::{HOLE, RECORD};
 use crate::supervise::sys;
 
 /// What is read at once.
@@ -225,18 +225,10 @@ impl Index {
             Err(error) => return Err(error),
         };
         let mut index = Self { size: bytes.len() as u64, ..Self::default() };
-        // A record that was cut off by a full disk is left out.
-        for record in bytes.chunks_exact(RECORD) {
-            let number = |at: usize| {
-                let part = record[at..at + 8].try_into().expect("a record has sixteen bytes");
-                u64::from_le_bytes(part)
-            };
-            let (first, second) = (number(0), number(8));
-            if first & HOLE == 0 {
-                index.points.push((first, Timestamp::from_millis(second as i64)));
-            } else {
-                // The hole only grows, and only at its end.
-                index.hole = Some(first & !HOLE..second);
+        for entry in Entry::all(&bytes) {
+            match entry {
+                Entry::Point(size, at) => index.points.push((size, at)),
+                Entry::Hole(begin, end) => index.hole = Some(begin..end),
             }
         }
         Ok(index)
@@ -399,11 +391,10 @@ impl Log for Writer {
 mod tests {
     use super::*;
 
-    fn log(content: &[u8], index: &[(u64, u64)]) -> (tempfile::TempDir, Reader) {
+    fn log(content: &[u8], index: &[Entry]) -> (tempfile::TempDir, Reader) {
         let dir = tempfile::tempdir().expect("a temporary folder can be made");
         fs::write(dir.path().join(LOG), content).expect("writes");
-        let bytes: Vec<u8> =
-            index.iter().flat_map(|(a, b)| [a.to_le_bytes(), b.to_le_bytes()]).flatten().collect();
+        let bytes: Vec<u8> = index.iter().flat_map(|entry| entry.record()).collect();
         fs::write(dir.path().join(INDEX), bytes).expect("writes");
         let reader = Reader::open(dir.path()).expect("opens");
         (dir, reader)
@@ -426,7 +417,7 @@ mod tests {
 
     #[test]
     fn what_was_dropped_shows_as_a_line() {
-        let (dir, mut reader) = log(b"begin....end\n", &[(5 | HOLE, 7), (5 | HOLE, 9)]);
+        let (dir, mut reader) = log(b"begin....end\n", &[Entry::Hole(5, 7), Entry::Hole(5, 9)]);
         let shown = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         let all = shown(reader.read(0..u64::MAX).expect("reads"));
         assert_eq!(all, "begin\n[... 4 bytes dropped ...]\nend\n");
@@ -443,7 +434,9 @@ mod tests {
 
     #[test]
     fn times_and_offsets() {
-        let (_dir, mut reader) = log(&[0; 100], &[(0, 1_000), (40, 2_000), (100, 9_000)]);
+        let points = [(0, 1_000), (40, 2_000), (100, 9_000)];
+        let points = points.map(|(size, at)| Entry::Point(size, Timestamp::from_millis(at)));
+        let (_dir, mut reader) = log(&[0; 100], &points);
         let mut at = |offset| reader.time_at(offset).expect("reads").map(Timestamp::millis);
         assert_eq!(
             (at(0), at(39), at(40), at(99)),

@@ -259,14 +259,15 @@ impl Remote<'_> {
         }
     }
 
-    /// Waits for the end, handing out the log from `offset` on as it grows.
+    /// Waits for the end, handing out the log from `offset` on as it grows. Who takes it may answer how much of it need
+    /// not be kept there any longer.
     ///
     /// # Errors
     /// The line broke, or what takes the log takes no more.
     pub(crate) async fn attach(
         &self,
         offset: u64,
-        mut take: impl FnMut(&[u8]) -> Result<(), Trouble> + Send,
+        mut take: impl FnMut(&[u8]) -> Result<Option<u64>, Trouble> + Send,
     ) -> Result<Stand, Trouble> {
         let more = format!("offset={offset}\nattach");
         let opened = Box::pin(self.open(&more));
@@ -274,7 +275,11 @@ impl Remote<'_> {
         let mut says = Says::default();
         loop {
             match exec.next().await? {
-                Piece::Out(bytes) => take(&bytes)?,
+                Piece::Out(bytes) => {
+                    if let Some(taken) = take(&bytes)? {
+                        exec.writer().send(format!("{taken}\n").into_bytes()).await?;
+                    }
+                }
                 Piece::Err(bytes) => says.push(&bytes),
                 Piece::Exit(_) => break,
             }

@@ -138,7 +138,8 @@ attach() {
         # Both wait in the kernel: for more of the log, and for the leader's end of the pipe to close.
         tail -s 0.2 -c "+$((offset + 1))" -f log 2>/dev/null & t=$!
         cat <alive >/dev/null 2>&1 & c=$!
-        (cat >/dev/null; kill $t $c) <&3 >/dev/null 2>&1 & s=$!
+        # How much of the log was taken: it need not stay here. Where that can't be done it stays.
+        (while read -r n; do fallocate -p -l "$n" log; done; kill $t $c) <&3 >/dev/null 2>&1 & s=$!
         # The leader may have gone just before the pipe was opened.
         (while sleep 5 && kill -0 $c; do alive || : <>alive; done) </dev/null >/dev/null 2>&1 & n=$!
         wait $c

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use weir_core::job_type::{Phase, ProcessId};
+use weir_core::log_index;
 use weir_core::outcome::ErrorClass;
 use weir_core::time::Timestamp;
 
@@ -29,8 +30,6 @@ use super::wire::{Reply, Tells};
 
 /// What is left in the session of a job that has ended gets so long between TERM and KILL.
 pub(crate) const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
-/// The log's size beyond which its middle is dropped, unless the job says otherwise.
-const LOG_LIMIT: u64 = 1 << 30;
 
 /// All that the threads of the supervisor share.
 pub(crate) struct Node {
@@ -395,7 +394,7 @@ impl Job {
             cancels: Vec::new(),
             ending: 0,
             started: Timestamp::ZERO,
-            log: LogState::new(log_limit.unwrap_or(LOG_LIMIT)),
+            log: LogState::new(log_limit.unwrap_or(log_index::LIMIT)),
             pump: None,
             group: Arc::default(),
             reason: String::new(),

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use weir_core::log_index::{Bound, Entry, Excess};
 use weir_core::time::Timestamp;
 
 use super::folder::{self, INDEX, LOG};
@@ -20,41 +21,19 @@ use crate::logs::dropped;
 const PERIOD: Duration = Duration::from_secs(1);
 /// How often while one of them may soon be too large.
 const SHORT_PERIOD: Duration = Duration::from_millis(50);
-/// Holes begin and end at multiples of this, which all file systems can do.
-const BLOCK: u64 = 64 * 1024;
-/// As [`BLOCK`], where a log may not grow to several of those.
-const SMALL_BLOCK: u64 = 4 * 1024;
-/// A log has room for its two ends at least.
-const LEAST: u64 = 4 * SMALL_BLOCK;
 /// More than the word about what was dropped takes.
 const WORD: u64 = 64;
-/// Set in the first number of a record that tells of a hole: where it begins and where it ends.
-pub(crate) const HOLE: u64 = 1 << 63;
-/// The bytes of a record: an offset and a time in milliseconds, both little-endian.
-pub(crate) const RECORD: usize = 16;
-
 /// What is known of a log.
 #[derive(Clone, Debug)]
 pub(super) struct LogState {
-    limit: u64,
+    bound: Bound,
     /// Its size when it was last looked at; nothing was written to the index while this is `None`.
     size: Option<u64>,
-    /// Where the hole ends, if there is one.
-    hole_end: u64,
 }
 
 impl LogState {
     pub(super) fn new(limit: u64) -> Self {
-        Self { limit: limit.max(LEAST), size: None, hole_end: 0 }
-    }
-
-    fn block(&self) -> u64 {
-        if self.limit < 8 * BLOCK { SMALL_BLOCK } else { BLOCK }
-    }
-
-    /// How much of its beginning stays.
-    fn kept_begin(&self) -> u64 {
-        (self.limit / 4).next_multiple_of(self.block())
+        Self { bound: Bound::new(limit), size: None }
     }
 }
 
@@ -119,12 +98,12 @@ fn tick(node: &Arc<Node>) -> Duration {
         {
             let reason = format!(
                 "its log grew beyond {} bytes, and this file system can't drop the middle of a file",
-                log.limit
+                log.bound.limit()
             );
             note(&folder, &reason);
             node.end_because(&folder, reason);
         }
-        if log.size.unwrap_or(0).saturating_sub(log.hole_end) > log.limit / 4 {
+        if log.size.unwrap_or(0).saturating_sub(log.bound.hole_end()) > log.bound.limit() / 4 {
             period = SHORT_PERIOD;
         }
         if let Some(job) = node.table().jobs.get_mut(&folder) {
@@ -140,9 +119,9 @@ fn look(folder: &Path, log: &mut LogState, started: Timestamp, now: Timestamp) -
         return Ok(());
     }
     if log.size.is_none() {
-        record(folder, 0, started.millis() as u64)?;
+        record(folder, Entry::Point(0, started))?;
     }
-    record(folder, size, now.millis() as u64)?;
+    record(folder, Entry::Point(size, now))?;
     log.size = Some(size);
     bound(folder, log, size)
 }
@@ -153,7 +132,7 @@ pub(super) fn last_look(folder: &Path, mut log: LogState) {
     let size = meta.len();
     // The end tells what could not be done here: nothing.
     if log.size.is_some_and(|known| known != size) {
-        let _no_room = record(folder, size, folder::now().millis() as u64);
+        let _no_room = record(folder, Entry::Point(size, folder::now()));
     }
     if let Err(error) = bound(folder, &mut log, size)
         && error.kind() == io::ErrorKind::Unsupported
@@ -164,9 +143,9 @@ pub(super) fn last_look(folder: &Path, mut log: LogState) {
 
 /// Where the middle of a file can't be dropped: the log is written anew without it. Nobody writes to it any more.
 fn write_anew(folder: &Path, log: &LogState, size: u64) -> io::Result<()> {
-    let begin = log.kept_begin();
+    let begin = log.bound.kept_begin();
     let mut from = File::open(folder.join(LOG))?;
-    let end = log.limit - begin - WORD;
+    let end = log.bound.limit() - begin - WORD;
     let aside = folder.join("log.anew");
     let mut to =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
@@ -179,37 +158,24 @@ fn write_anew(folder: &Path, log: &LogState, size: u64) -> io::Result<()> {
     fs::remove_file(folder.join(INDEX))
 }
 
-/// Drops the middle of a log that is too large: the first quarter of what it may hold stays, and the last three.
+/// Drops the middle of a log that is too large.
 fn bound(folder: &Path, log: &mut LogState, size: u64) -> io::Result<()> {
-    let begin = log.kept_begin();
-    let kept = begin + size.saturating_sub(begin.max(log.hole_end));
-    if kept <= log.limit {
-        return Ok(());
-    }
-    let end = (size - (log.limit - begin)).next_multiple_of(log.block());
-    if end <= begin.max(log.hole_end) {
-        return Ok(());
-    }
+    let Some(Excess { begin, from, end }) = log.bound.excess(size) else { return Ok(()) };
     // First the word, then the deed: a reader that finds zeros looks into the index for a hole.
-    record(folder, begin | HOLE, end)?;
+    record(folder, Entry::Hole(begin, end))?;
     let file = OpenOptions::new().write(true).open(folder.join(LOG))?;
-    sys::punch_hole(&file, begin.max(log.hole_end), end).map_err(|error| {
-        match error.raw_os_error() {
-            Some(libc::EOPNOTSUPP | libc::ENOSYS) => io::ErrorKind::Unsupported.into(),
-            _ => error,
-        }
+    sys::punch_hole(&file, from, end).map_err(|error| match error.raw_os_error() {
+        Some(libc::EOPNOTSUPP | libc::ENOSYS) => io::ErrorKind::Unsupported.into(),
+        _ => error,
     })?;
-    log.hole_end = end;
+    log.bound.dropped(end);
     Ok(())
 }
 
-fn record(folder: &Path, first: u64, second: u64) -> io::Result<()> {
-    let mut record = [0; RECORD];
-    record[..8].copy_from_slice(&first.to_le_bytes());
-    record[8..].copy_from_slice(&second.to_le_bytes());
+fn record(folder: &Path, entry: Entry) -> io::Result<()> {
     let path: PathBuf = folder.join(INDEX);
     let mut index: File = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    index.write_all(&record)
+    index.write_all(&entry.record())
 }
 
 /// Adds a line of ours to a log.
