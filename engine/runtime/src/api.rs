@@ -1,10 +1,10 @@
 //! What can be asked of a home: one set of requests, answered in the same process or over the socket.
 
 mod schedule;
+mod watch;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use tokio::sync::mpsc;
 use weir_core::flow::compile::Choice;
 use weir_core::ids::RunId;
 use weir_core::run::{From, RecordKind, RunState};
@@ -17,6 +17,8 @@ use crate::library::Source;
 use crate::store::rows::EventRow;
 use crate::store::{self, DiagnosisFilter, RunFilter};
 use crate::view;
+
+pub use watch::watch;
 
 /// A request. Names on the wire are kebab-case, in `call`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -541,56 +543,4 @@ pub fn event_view(row: &EventRow, opened: &view::Opened) -> Value {
         "seq": row.seq, "at": row.at, "kind": RecordKind::name_of(row.kind), "path": path, "task": row.task,
         "attempt": row.attempt, "by": row.by, "detail": detail,
     })
-}
-
-/// Sends a run's events as they come, each once and in order, and closes the channel when the run has ended.
-///
-/// # Errors
-/// There is no such run, or it can't be read.
-pub async fn watch(
-    handle: &Handle,
-    id: RunId,
-    after: i64,
-    sink: mpsc::Sender<Value>,
-) -> Result<(), Problem> {
-    let mut live = handle.watch();
-    let mut last = after;
-    let mut opened = view::open(handle.store(), handle.library(), id).await?;
-    loop {
-        let rows = handle.store().events(id, last, 1000).await?;
-        let is_more = rows.len() == 1000;
-        let mut is_over = false;
-        for row in rows {
-            if row.task.is_some_and(|task| opened.run.task(task).is_none()) {
-                opened = view::open(handle.store(), handle.library(), id).await?;
-            }
-            is_over = RunState::from_code(row.kind.wrapping_sub(32))
-                .is_some_and(RunState::is_final)
-                && row.task.is_none();
-            last = row.seq;
-            if sink.send(event_view(&row, &opened)).await.is_err() {
-                return Ok(());
-            }
-        }
-        if is_over {
-            return Ok(());
-        }
-        if is_more {
-            continue;
-        }
-        // The channel only says that there is more: what there is comes from the store.
-        loop {
-            tokio::select! {
-                () = sink.closed() => return Ok(()),
-                events = live.recv() => match events {
-                    // None at all: something happened of which only the store can tell.
-                    Ok(events)
-                        if !events.is_empty()
-                            && !events.iter().any(|event| event.run == id && event.seq > last) => {}
-                    Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => break,
-                    Err(tokio::sync::broadcast::error::RecvError::Closed) => return Ok(()),
-                },
-            }
-        }
-    }
 }

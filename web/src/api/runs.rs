@@ -110,7 +110,8 @@ pub(crate) async fn events(
     allowed(&site, &me, id, Role::Viewer).await?;
     let seen = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
     let after = seen.unwrap_or(i64::from(after));
-    let (sender, receiver) = tokio::sync::mpsc::channel::<Value>(64);
+    // Many may watch: what is ready before it can be sent takes memory for each of them.
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Value>(8);
     let mut stopping = site.stopping.clone();
     tokio::spawn(async move {
         tokio::select! {
