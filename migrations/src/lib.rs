@@ -8,13 +8,14 @@ use sea_orm_migration::prelude::*;
 mod m0001_begin;
 mod m0002_people;
 mod m0003_schedules;
+mod m0004_own_schedules;
 
 /// The steps in order.
 #[derive(Debug)]
 pub struct Migrator;
 
 /// The number of the last step: what `meta` holds under `schema` when all of them are done.
-pub const SCHEMA: i64 = 3;
+pub const SCHEMA: i64 = 4;
 
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_begin::Migration),
             Box::new(m0002_people::Migration),
             Box::new(m0003_schedules::Migration),
+            Box::new(m0004_own_schedules::Migration),
         ]
     }
 }

@@ -34,6 +34,8 @@ mod recovery;
 mod rerun;
 #[path = "it/roles.rs"]
 mod roles;
+#[path = "it/schedule_pages.rs"]
+mod schedule_pages;
 #[path = "it/schedules.rs"]
 mod schedules;
 #[path = "it/secrets.rs"]

@@ -4,6 +4,7 @@ pub(crate) mod flows;
 pub(crate) mod openapi;
 pub(crate) mod people;
 pub(crate) mod runs;
+pub(crate) mod schedules;
 mod shapes;
 
 use axum::Router;
@@ -20,6 +21,7 @@ use crate::site::Shared;
 
 const LOOK: Need = Need::Role(Role::Viewer);
 const RUN: Need = Need::Role(Role::Operator);
+const CHANGE: Need = Need::Role(Role::Author);
 
 /// Method, address, need.
 pub(crate) const CALLS: &[(&str, &str, Need)] = &[
@@ -27,6 +29,7 @@ pub(crate) const CALLS: &[(&str, &str, Need)] = &[
     ("GET", "/api/v1/flows", LOOK),
     ("GET", "/api/v1/flows/{project}/{flow}", LOOK),
     ("POST", "/api/v1/flows/{project}/{flow}/runs", RUN),
+    ("POST", "/api/v1/flows/{project}/{flow}/schedules", CHANGE),
     ("GET", "/api/v1/runs", LOOK),
     ("GET", "/api/v1/runs/{id}", LOOK),
     ("GET", "/api/v1/runs/{id}/events", LOOK),
@@ -38,6 +41,14 @@ pub(crate) const CALLS: &[(&str, &str, Need)] = &[
     // A task's path may hold slashes: the last part of the address says what is done to it.
     ("GET", "/api/v1/runs/{id}/tasks/{*path}", LOOK),
     ("POST", "/api/v1/runs/{id}/tasks/{*path}", RUN),
+    ("GET", "/api/v1/schedules", LOOK),
+    ("GET", "/api/v1/schedules/{id}", LOOK),
+    ("DELETE", "/api/v1/schedules/{id}", CHANGE),
+    ("GET", "/api/v1/schedules/{id}/next", LOOK),
+    ("GET", "/api/v1/schedules/{id}/fires", LOOK),
+    ("POST", "/api/v1/schedules/{id}/pause", CHANGE),
+    ("POST", "/api/v1/schedules/{id}/resume", CHANGE),
+    ("POST", "/api/v1/schedules/{id}/backfill", RUN),
     ("GET", "/api/v1/diagnoses", LOOK),
     ("GET", "/api/v1/catalogue", LOOK),
     ("GET", "/api/v1/users", Need::Admin),
@@ -53,6 +64,7 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/api/v1/flows", get(flows::list))
         .route("/api/v1/flows/{project}/{flow}", get(flows::show))
         .route("/api/v1/flows/{project}/{flow}/runs", post(flows::begin))
+        .route("/api/v1/flows/{project}/{flow}/schedules", post(schedules::add))
         .route("/api/v1/runs", get(runs::list))
         .route("/api/v1/runs/{id}", get(runs::show))
         .route("/api/v1/runs/{id}/events", get(runs::events))
@@ -62,6 +74,13 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/api/v1/runs/{id}/pause", post(runs::pause))
         .route("/api/v1/runs/{id}/resume", post(runs::resume))
         .route("/api/v1/runs/{id}/tasks/{*path}", get(runs::task).post(runs::act))
+        .route("/api/v1/schedules", get(schedules::list))
+        .route("/api/v1/schedules/{id}", get(schedules::show).delete(schedules::remove))
+        .route("/api/v1/schedules/{id}/next", get(schedules::next))
+        .route("/api/v1/schedules/{id}/fires", get(schedules::fires))
+        .route("/api/v1/schedules/{id}/pause", post(schedules::pause))
+        .route("/api/v1/schedules/{id}/resume", post(schedules::resume))
+        .route("/api/v1/schedules/{id}/backfill", post(schedules::backfill))
         .route("/api/v1/diagnoses", get(runs::diagnoses))
         .route("/api/v1/catalogue", get(runs::catalogue))
         .route("/api/v1/users", get(people::users))

@@ -1,9 +1,7 @@
-//! The flows that are known: those of the folders that the server was given, and those that ran here.
+//! The flows that are known: those that are in effect, those whose files were never right, and those that ran here.
 
-use std::path::{Path, PathBuf};
-
-use weir_engine::api::render_mistakes;
-use weir_engine::library::{Loaded, Source};
+use weir_engine::begin::BeginError;
+use weir_engine::library::Loaded;
 
 use crate::error::PageError;
 use crate::site::Site;
@@ -11,9 +9,6 @@ use crate::who::Who;
 
 /// How the files of flows end.
 const ENDING: &str = ".flow.yaml";
-/// How deep folders are searched, and how many files at most.
-const DEEPEST: usize = 6;
-const MOST: usize = 5_000;
 
 /// A flow that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,15 +17,14 @@ pub(crate) struct Known {
     pub(crate) name: String,
     pub(crate) title: Option<String>,
     pub(crate) labels: Vec<(String, String)>,
-    /// Its file, if it lies in a folder that the server was given.
-    pub(crate) file: Option<PathBuf>,
     /// What is wrong with its file now.
     pub(crate) mistakes: Option<String>,
 }
 
 /// All flows that somebody may see, by project and name.
 pub(crate) async fn all(site: &Site, who: &Who) -> Result<Vec<Known>, PageError> {
-    let mut known = in_folders(site);
+    site.handle.fresh_flows().await;
+    let mut known = of_files(site);
     for (project, name, hash) in site.handle.store().flows().await? {
         if known.iter().any(|flow| flow.project == project && flow.name == name) {
             continue;
@@ -42,7 +36,6 @@ pub(crate) async fn all(site: &Site, who: &Who) -> Result<Vec<Known>, PageError>
             labels: flow.map(|flow| flow.labels.clone().into_iter().collect()).unwrap_or_default(),
             project,
             name,
-            file: None,
             mistakes: None,
         });
     }
@@ -51,19 +44,20 @@ pub(crate) async fn all(site: &Site, who: &Who) -> Result<Vec<Known>, PageError>
     Ok(known)
 }
 
-/// A flow ready to run, as its newest text says.
+/// A flow ready to run: the version that is in effect, or the newest that ran here.
 pub(crate) async fn load(site: &Site, project: &str, name: &str) -> Result<Loaded, PageError> {
-    let file = in_folders(site)
-        .into_iter()
+    site.handle.fresh_flows().await;
+    match site.handle.flow_in_effect(project, name).await {
+        Ok(loaded) => return Ok(loaded),
+        Err(BeginError::Bad(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut files = of_files(site).into_iter();
+    if let Some(mistakes) = files
         .find(|flow| flow.project == project && flow.name == name)
-        .and_then(|flow| flow.file);
-    if let Some(file) = file {
-        let source = Source::read(&file).map_err(|error| PageError::bad(error.to_string()))?;
-        return site
-            .handle
-            .library()
-            .load(&source)
-            .map_err(|mistakes| PageError::bad(render_mistakes(&mistakes, &source)));
+        .and_then(|flow| flow.mistakes)
+    {
+        return Err(PageError::bad(mistakes));
     }
     if site.handle.store().latest_version(project, name).await?.is_none() {
         return Err(PageError::no_page());
@@ -72,60 +66,28 @@ pub(crate) async fn load(site: &Site, project: &str, name: &str) -> Result<Loade
     Ok(weir_engine::begin::known_flow(&site.handle, &called).await?)
 }
 
-fn in_folders(site: &Site) -> Vec<Known> {
-    let mut files = Vec::new();
-    for folder in &site.folders {
-        find(folder, 0, &mut files);
-    }
-    files.sort();
-    files.dedup();
-    let library = site.handle.library();
+/// What the watched folders hold. A file that was never right is called as its file is.
+fn of_files(site: &Site) -> Vec<Known> {
     let mut known: Vec<Known> = Vec::new();
-    for file in files {
-        let Ok(source) = Source::read(&file) else { continue };
-        let (found, mistakes) = library.check(&source);
-        let is_wrong =
-            mistakes.iter().any(|mistake| mistake.severity == weir_core::mistake::Severity::Error);
-        let mistakes = is_wrong.then(|| render_mistakes(&mistakes, &source));
-        let fallback = file.file_name().map_or_else(String::new, |name| {
-            name.to_string_lossy().trim_end_matches(ENDING).to_owned()
+    for (file, state) in site.handle.flow_files() {
+        let (project, name) = state.flow.unwrap_or_else(|| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            (String::new(), name.trim_end_matches(ENDING).to_owned())
         });
-        let flow = match found {
-            Some((flow, project)) => Known {
-                project: project.name,
-                name: flow.name,
-                title: flow.title,
-                labels: flow.labels.into_iter().collect(),
-                file: Some(file),
-                mistakes,
-            },
-            None => Known {
-                project: String::new(),
-                name: fallback,
-                title: None,
-                labels: Vec::new(),
-                file: Some(file),
-                mistakes,
-            },
+        // Of two with one name the one in effect counts.
+        let same = known.iter().position(|one| one.project == project && one.name == name);
+        let own = Known {
+            project,
+            name,
+            title: state.title,
+            labels: state.labels.into_iter().collect(),
+            mistakes: state.error,
         };
-        // Of two with one name the first counts.
-        if !known.iter().any(|one| one.project == flow.project && one.name == flow.name) {
-            known.push(flow);
+        match same {
+            Some(at) if known[at].mistakes.is_some() && own.mistakes.is_none() => known[at] = own,
+            Some(_) => {}
+            None => known.push(own),
         }
     }
     known
-}
-
-fn find(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_dir() && depth < DEEPEST && !name.starts_with('.') {
-            find(&path, depth + 1, files);
-        } else if name.ends_with(ENDING) && files.len() < MOST {
-            files.push(path);
-        }
-    }
 }

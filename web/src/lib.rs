@@ -18,6 +18,7 @@ mod pages;
 pub mod password;
 mod picture;
 mod routes;
+mod schedules;
 mod server;
 mod shell;
 mod site;

@@ -4,6 +4,7 @@
 pub(crate) mod asking;
 pub(crate) mod audit;
 pub(crate) mod begin;
+pub(crate) mod calendar;
 pub(crate) mod diagnoses;
 pub(crate) mod field;
 pub(crate) mod flow;
@@ -14,6 +15,9 @@ pub(crate) mod login;
 pub(crate) mod rerun;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod schedule;
+pub(crate) mod schedule_form;
+pub(crate) mod schedules;
 pub(crate) mod system;
 pub(crate) mod task;
 pub(crate) mod trouble;

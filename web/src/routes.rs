@@ -8,8 +8,8 @@ use weir_engine::people::Role;
 
 use crate::guard::guard;
 use crate::pages::{
-    asking, audit, begin, diagnoses, flow, flows, log, login, rerun, run, runs, system, task,
-    users, versions,
+    asking, audit, begin, diagnoses, flow, flows, log, login, rerun, run, runs, schedule,
+    schedule_form, schedules, system, task, users, versions,
 };
 use crate::site::Shared;
 use crate::{api, assets, metrics};
@@ -29,6 +29,7 @@ pub enum Need {
 
 const LOOK: Need = Need::Role(Role::Viewer);
 const RUN: Need = Need::Role(Role::Operator);
+const CHANGE: Need = Need::Role(Role::Author);
 
 /// Method, address, need. Addresses of the API stand in `api`.
 const PAGES: &[(&str, &str, Need)] = &[
@@ -63,6 +64,14 @@ const PAGES: &[(&str, &str, Need)] = &[
     ("GET", "/runs/{id}/task/draft", LOOK),
     ("POST", "/runs/{id}/task/act", RUN),
     ("POST", "/runs/{id}/task/answer", RUN),
+    ("GET", "/schedules", LOOK),
+    ("GET", "/schedules/add", CHANGE),
+    ("GET", "/schedules/{id}", LOOK),
+    ("POST", "/schedules/{id}/pause", CHANGE),
+    ("POST", "/schedules/{id}/backfill", RUN),
+    ("POST", "/schedules/{id}/remove", CHANGE),
+    ("GET", "/flows/{project}/{flow}/schedule", CHANGE),
+    ("POST", "/flows/{project}/{flow}/schedule", CHANGE),
     ("GET", "/asking", LOOK),
     ("GET", "/diagnoses", LOOK),
     ("GET", "/catalogue/{id}", LOOK),
@@ -101,6 +110,13 @@ fn page(path: &str) -> MethodRouter<Shared> {
         "/runs/{id}/task/draft" => get(log::draft),
         "/runs/{id}/task/act" => post(task::act),
         "/runs/{id}/task/answer" => post(task::answer),
+        "/schedules" => get(schedules::list),
+        "/schedules/add" => get(schedule_form::choose),
+        "/schedules/{id}" => get(schedule::show),
+        "/schedules/{id}/pause" => post(schedule::pause),
+        "/schedules/{id}/backfill" => post(schedule::backfill),
+        "/schedules/{id}/remove" => post(schedule::remove),
+        "/flows/{project}/{flow}/schedule" => get(schedule_form::form).post(schedule_form::add),
         "/asking" => get(asking::list),
         "/diagnoses" => get(diagnoses::list),
         "/catalogue/{id}" => get(diagnoses::entry),

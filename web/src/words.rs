@@ -1,4 +1,20 @@
 //! All that pages say, in English and in simplified Chinese. A word that is missing in one language does not compile.
+//!
+//! Words of one kind of page have a table of their own in `words`, found as `s.schedule.next`.
+
+/// A table of words.
+macro_rules! table {
+    ($table:ident: $($name:ident: $en:literal, $zh:literal;)*) => {
+        /// What pages say about it, in one language.
+        pub(crate) struct $table { $(pub(crate) $name: &'static str,)* }
+        pub(crate) static EN: $table = $table { $($name: $en,)* };
+        pub(crate) static ZH: $table = $table { $($name: $zh,)* };
+        #[cfg(test)]
+        pub(crate) const ALL: &[(&str, &str, &str)] = &[$((stringify!($name), $en, $zh),)*];
+    };
+}
+
+mod schedule;
 
 /// The languages of the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +59,12 @@ impl Lang {
 macro_rules! words {
     ($($name:ident: $en:literal, $zh:literal;)*) => {
         /// What pages say, in one language.
-        pub(crate) struct Words { $(pub(crate) $name: &'static str,)* }
-        static EN: Words = Words { $($name: $en,)* };
-        static ZH: Words = Words { $($name: $zh,)* };
+        pub(crate) struct Words {
+            pub(crate) schedule: &'static schedule::Schedule,
+            $(pub(crate) $name: &'static str,)*
+        }
+        static EN: Words = Words { schedule: &schedule::EN, $($name: $en,)* };
+        static ZH: Words = Words { schedule: &schedule::ZH, $($name: $zh,)* };
         #[cfg(test)]
         const ALL: &[(&str, &str, &str)] = &[$((stringify!($name), $en, $zh),)*];
     };
@@ -73,7 +92,7 @@ impl Words {
     }
 }
 
-/// Names of states, of what a rerun will do, of roles.
+/// Names of states, of what became of due times, of what a rerun will do, of roles.
 const STATES: &[(&str, &str, &str)] = &[
     ("waiting", "waiting", "等待"),
     ("ready", "ready", "就绪"),
@@ -96,6 +115,11 @@ const STATES: &[(&str, &str, &str)] = &[
     ("queued", "queued", "排队中"),
     ("paused", "paused", "已暂停"),
     ("failing", "failing", "正在失败"),
+    ("active", "active", "生效"),
+    ("ended", "ended", "已结束"),
+    ("flow-gone", "its flow is gone", "流程已不存在"),
+    ("missed", "missed", "已错过"),
+    ("refused", "refused", "被拒绝"),
     ("run", "runs", "执行"),
     ("unsafe", "runs, unsafe to repeat", "执行（重复有风险）"),
     ("reuse", "reused", "复用"),
@@ -353,8 +377,7 @@ mod tests {
 
     #[test]
     fn every_word_is_translated() {
-        let states = STATES.iter().copied();
-        for (name, en, zh) in ALL.iter().copied().chain(states) {
+        for (name, en, zh) in [ALL, STATES, schedule::ALL].into_iter().flatten().copied() {
             assert!(!en.is_empty() && !is_chinese(en), "{name}: {en}");
             assert!(is_chinese(zh), "{name} is not in Chinese: {zh}");
         }

@@ -28,7 +28,7 @@ use crate::mistake::Place;
 pub use crate::schedule::Schedule;
 pub use job::{After, Job, Late, LateThen, Limits, OnLost, Output, PoolUse, Retry, Rolling, Uses};
 pub(crate) use load::load_cure;
-pub use load::{load, load_project};
+pub use load::{load, load_project, load_schedule};
 pub use places::Places;
 pub use project::{Defaults, Host, Project};
 pub use recover::{Recover, Signature, Then};

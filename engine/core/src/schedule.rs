@@ -11,7 +11,6 @@ mod zone;
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
-use chrono_tz::Tz;
 use serde_json::{Map, Value};
 
 use crate::flow::Text;
@@ -21,6 +20,7 @@ use cron::Cron;
 use zone::{Turn, naive, seconds};
 
 pub use calendar::{BadCalendar, DaysOff, NoDay};
+pub use chrono_tz::Tz;
 pub use missed::{Due, MISSED_AFTER, Settled, settle};
 
 /// When a flow runs by itself.
@@ -412,6 +412,11 @@ pub fn zone_named(name: &str) -> Result<Tz, Option<&'static str>> {
             .or_else(|| names().filter(|zone| zone.contains('/')).find(of_city))
             .or_else(|| crate::schema::nearest(name, names()))
     })
+}
+
+/// The names of all zones.
+pub fn zones() -> impl Iterator<Item = &'static str> {
+    chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())
 }
 
 /// Seconds beyond which a change of the clock can't make a local time come again: no clock was ever set by so much.

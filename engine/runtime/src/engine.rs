@@ -86,6 +86,8 @@ pub(crate) struct Shared {
     events: broadcast::Sender<Arc<[EventRow]>>,
     known_secrets: Mutex<BTreeMap<(String, String), String>>,
     folders: Mutex<Option<crate::folders::Folders>>,
+    /// Held while a flow's schedules are worked out and put in effect.
+    pub(crate) loading: tokio::sync::Mutex<()>,
 }
 
 impl std::ops::Deref for Shared {
@@ -112,6 +114,7 @@ impl Engine {
             processes: Arc::clone(&processes),
             events: broadcast::channel(1024).0,
             folders: Mutex::default(),
+            loading: tokio::sync::Mutex::default(),
         });
         let handle = Handle { inputs: inputs.clone(), shared: Arc::clone(&shared) };
         let children = Arc::new(Children { handle: OnceLock::new() });
@@ -373,11 +376,6 @@ impl Handle {
         self.look(Turn::loaded_flows).await.unwrap_or_default()
     }
 
-    /// The number of a schedule, by its project, flow and id.
-    pub(crate) async fn schedule_id(&self, name: (String, String, String)) -> Option<i64> {
-        self.look(move |turn| turn.schedule_id(&name.0, &name.1, &name.2)).await.flatten()
-    }
-
     /// Gives the loop something to do. Says whether it still takes anything.
     pub(crate) fn send(&self, input: Input) -> bool {
         self.inputs.send(input).is_ok()
@@ -398,69 +396,25 @@ impl Handle {
         }
     }
 
+    /// Looks at the watched folders now, and waits until that is done where it costs little.
+    pub async fn fresh_flows(&self) {
+        let look = {
+            let watched = self.shared.folders.lock().unwrap_or_else(PoisonError::into_inner);
+            watched.as_ref().map(crate::folders::Folders::fresh)
+        };
+        if let Some(look) = look {
+            look.await;
+        }
+    }
+
     /// The files of the watched folders.
     pub fn flow_files(&self) -> BTreeMap<PathBuf, crate::folders::FileState> {
         let watched = self.shared.folders.lock().unwrap_or_else(PoisonError::into_inner);
         watched.as_ref().map(crate::folders::Folders::files).unwrap_or_default()
     }
 
-    /// Pauses a schedule, or lets it go on. It is durable when this returns.
-    ///
-    /// # Errors
-    /// There is no such schedule, or nothing would change.
-    pub async fn pause_schedule(
-        &self,
-        (project, flow, name): (&str, &str, &str),
-        is_paused: bool,
-        by: &str,
-    ) -> Result<(), Refusal> {
-        let (reply, answer) = oneshot::channel();
-        let ask = crate::fire::Ask::Pause {
-            project: project.to_owned(),
-            flow: flow.to_owned(),
-            name: name.to_owned(),
-            is_paused,
-            by: by.to_owned(),
-        };
-        let reply = Box::new(move |result| drop(reply.send(result)));
-        self.inputs.send(Input::Schedule(ask, reply)).map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
-    }
-
-    /// Begins a run for each due time of a schedule, all or none. They are durable when this returns.
-    ///
-    /// # Errors
-    /// The schedule's parameters do not fit its flow.
-    pub async fn backfill(
-        &self,
-        loaded: &crate::library::Loaded,
-        schedule: &weir_core::schedule::Schedule,
-        dues: Vec<Timestamp>,
-        parallel: u32,
-        by: &str,
-    ) -> Result<Vec<RunId>, BeginError> {
-        let seal =
-            |values: &weir_core::params::Values| crate::begin::seal_params(&self.shared, values);
-        let (given, confirm) = (schedule.params.clone(), schedule.confirm.clone());
-        let mut ready =
-            crate::begin::Ready::new(loaded, given, confirm, &seal).map_err(BeginError::Bad)?;
-        ready.parallel = Some(parallel.max(1));
-        let ready = Box::new(ready);
-        let (reply, answer) = oneshot::channel();
-        let reply = Box::new(move |result| drop(reply.send(result)));
-        self.inputs
-            .send(Input::Backfill {
-                ready,
-                blobs: loaded.blobs.clone(),
-                dues,
-                by: by.to_owned(),
-                reply,
-            })
-            .map_err(|_| stopped())?;
-        Ok(answer.await.map_err(|_| stopped())??)
-    }
-
-    async fn look<T: Send + 'static>(
+    /// Has the loop look at itself; `None` if it has stopped.
+    pub(crate) async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Turn) -> T + Send + 'static,
     ) -> Option<T> {
@@ -544,7 +498,7 @@ impl Handle {
     }
 }
 
-fn stopped() -> Refusal {
+pub(crate) fn stopped() -> Refusal {
     Refusal::Stopped("it takes no more requests".to_owned())
 }
 

@@ -15,7 +15,7 @@ use crate::fill;
 use crate::input::{Refusal, Reply};
 use crate::library::Loaded;
 use crate::store::rows::{FireOutcome, FireRow};
-use crate::timetable::{Load, Unfit, fire};
+use crate::timetable::{Load, Unfit, Wanted, fire};
 use crate::turn::{Turn, World};
 
 /// So many schedules are settled in one turn: the first run begins before the last schedule is looked at.
@@ -29,6 +29,10 @@ pub(crate) enum Ask {
     Unload { project: String, flow: String },
     /// Pause one, or let it go on.
     Pause { project: String, flow: String, name: String, is_paused: bool, by: String },
+    /// A person adds one to a flow.
+    Add { project: String, flow: String, wanted: Box<Wanted>, by: String },
+    /// A person takes one away that was added.
+    Remove { project: String, flow: String, name: String, by: String },
     /// A file has come.
     File { id: i64, path: String, cause: String },
 }
@@ -198,15 +202,18 @@ impl Turn {
             Ask::Pause { project, flow, name, is_paused, by } => {
                 let of = (project.as_str(), flow.as_str(), name.as_str());
                 let paused = self.timetable.pause(of, is_paused, &by, now, &mut self.batch);
-                paused.map_err(|unfit| match unfit {
-                    Unfit::Unknown => {
-                        let of = if project.is_empty() { flow } else { format!("{project}/{flow}") };
-                        Refusal::Bad(format!(
-                            "there is no schedule `{name}` of {of}\nhelp: `weir schedules` lists them"
-                        ))
-                    }
-                    Unfit::NoChange(why) => Refusal::Ignored(why),
-                })
+                paused.map_err(|unfit| refusal(unfit, of))
+            }
+            Ask::Add { project, flow, wanted, by } => {
+                let name = wanted.schedule.id.clone();
+                let of = (project.as_str(), flow.as_str(), name.as_str());
+                let added = self.timetable.add((of.0, of.1), *wanted, &by, now, &mut self.batch);
+                added.map_err(|unfit| refusal(unfit, of))
+            }
+            Ask::Remove { project, flow, name, by } => {
+                let of = (project.as_str(), flow.as_str(), name.as_str());
+                let removed = self.timetable.take_away(of, &by, now, &mut self.batch);
+                removed.map_err(|unfit| refusal(unfit, of))
             }
             Ask::File { id, path, cause } => {
                 let cx = Context { item: Some(Value::from(path)), ..Context::default() };
@@ -244,6 +251,20 @@ impl Turn {
     /// Due times of file triggers are known by what happened.
     pub(crate) fn schedule_id(&self, project: &str, flow: &str, name: &str) -> Option<i64> {
         self.timetable.id_of(project, flow, name)
+    }
+}
+
+/// What is said to whoever wants to change a schedule.
+fn refusal(unfit: Unfit, (project, flow, name): (&str, &str, &str)) -> Refusal {
+    let of = if project.is_empty() { flow.to_owned() } else { format!("{project}/{flow}") };
+    match unfit {
+        Unfit::Unknown => Refusal::Bad(format!(
+            "there is no schedule `{name}` of {of}\nhelp: `weir schedules` lists them"
+        )),
+        Unfit::NoFlow => Refusal::Bad(format!(
+            "{of} is not in effect\nhelp: name the folder of its file with `weir serve --flows DIR`"
+        )),
+        Unfit::NoChange(why) => Refusal::Ignored(why),
     }
 }
 

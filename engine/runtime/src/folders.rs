@@ -4,20 +4,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use weir_core::mistake::{Mistake, Severity};
 use weir_core::schedule::{DaysOff, Schedule, Trigger};
 use weir_core::time::Timestamp;
 
 use crate::api::render_mistakes;
-use crate::begin::{Ready, same, seal_params};
+use crate::begin::same;
 use crate::engine::{Handle, wall_clock};
 use crate::fire::Ask;
 use crate::input::Input;
 use crate::library::{Loaded, Source};
+use crate::schedules;
 use crate::store::rows::FlowRow;
 use crate::timetable::{Load, Wanted};
 
@@ -27,6 +29,9 @@ const ENDING: &str = ".flow.yaml";
 const PAUSE: Duration = Duration::from_secs(2);
 /// A look may cost this part of the time.
 const SHARE: u32 = 500;
+/// A look that costs less is waited for, and for so long at most.
+const CHEAP: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Folders are not followed deeper.
 const DEEPEST: usize = 16;
 
@@ -42,6 +47,10 @@ pub struct Folders {
 pub struct FileState {
     /// The project and the flow that it is in effect as.
     pub flow: Option<(String, String)>,
+    /// What people read in lists.
+    pub title: Option<String>,
+    /// Words to find it by.
+    pub labels: BTreeMap<String, String>,
     /// What is wrong with its newest text, for people.
     pub error: Option<String>,
     /// Since when it is so.
@@ -52,6 +61,10 @@ pub struct FileState {
 struct Shared {
     files: Mutex<BTreeMap<PathBuf, FileState>>,
     look: Notify,
+    /// How many looks were asked for.
+    asked: AtomicU64,
+    /// How many of those are over, and what the last one cost.
+    over: watch::Sender<(u64, Duration)>,
 }
 
 /// When a file was changed last, and its size. `None`: it is not there.
@@ -94,10 +107,12 @@ impl Folders {
                 let look = Arc::clone(&watch.shared);
                 // Whoever asks for a look at once does not wait for the pause.
                 let _ = tokio::time::timeout(pause, look.look.notified()).await;
+                let asked = watch.shared.asked.load(Ordering::SeqCst);
                 let begun = Instant::now();
                 watch.look().await;
                 watch.look_for_files().await;
                 cost = begun.elapsed();
+                watch.shared.over.send_replace((asked, cost));
             }
         });
         Self { shared, task }
@@ -106,6 +121,21 @@ impl Folders {
     /// Looks now.
     pub fn look(&self) {
         self.shared.look.notify_one();
+    }
+
+    /// Looks now; what is there is known when this returns, if a look costs little. Whoever waits for a page does not
+    /// wait for a look at very many files: they come with the next one.
+    pub fn fresh(&self) -> impl Future<Output = ()> + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let mut over = shared.over.subscribe();
+            let own = shared.asked.fetch_add(1, Ordering::SeqCst) + 1;
+            shared.look.notify_one();
+            if over.borrow().1 < CHEAP {
+                let done = over.wait_for(|(asked, _)| *asked >= own);
+                let _ = tokio::time::timeout(PATIENCE, done).await;
+            }
+        }
     }
 
     /// What is known of each file.
@@ -147,6 +177,9 @@ impl Watch {
     }
 
     async fn load(&mut self, file: &Path) {
+        let handle = self.handle.clone();
+        // Nobody adds a schedule to the version before meanwhile.
+        let _turn = handle.shared().loading.lock().await;
         let mut stamps = vec![(file.to_owned(), stamp(file))];
         let source = match Source::read(file) {
             Ok(source) => source,
@@ -173,7 +206,7 @@ impl Watch {
                 for calendar in calendars(loaded, file) {
                     stamps.push((calendar.clone(), stamp(&calendar)));
                 }
-                match self.wanted(loaded, file) {
+                match self.wanted(loaded, file).await {
                     Ok(wanted) => wanted,
                     Err(mistakes) => {
                         problem = Some(render_mistakes(&mistakes, &source));
@@ -189,32 +222,34 @@ impl Watch {
         }
     }
 
-    /// The schedules of a flow with the runs that they begin.
-    fn wanted(&self, loaded: &Loaded, file: &Path) -> Result<Vec<Wanted>, Vec<Mistake>> {
+    /// The schedules of a flow with the runs that they begin: those of its text, and those that people have added.
+    async fn wanted(&self, loaded: &Loaded, file: &Path) -> Result<Vec<Wanted>, Vec<Mistake>> {
+        let ground = self.handle.shared();
+        let own = self.handle.own_schedules(&loaded.version.project, &loaded.version.flow).await;
         let mut mistakes = Vec::new();
         let mut wanted = Vec::new();
         for schedule in &loaded.compiled.flow.schedules {
-            let schedule = match with_calendars(schedule, file) {
-                Ok(schedule) => schedule,
-                Err(more) => {
-                    mistakes.extend(more);
-                    continue;
-                }
-            };
-            let given = schedule.params.clone();
-            let is_fixed = schedule.trigger.is_time();
-            let seal =
-                |values: &weir_core::params::Values| seal_params(self.handle.shared(), values);
-            let ready = Ready::new(loaded, given.clone(), schedule.confirm.clone(), &seal)
-                .map(Arc::new)
-                .or_else(|why| {
-                    // Templates have no value yet.
-                    let unfilled = (!is_fixed)
-                        .then(|| Ready::unfilled(loaded, given, schedule.confirm.clone()));
-                    unfilled.map(Arc::new).ok_or_else(|| why.join("; "))
+            if let Some((id, own)) = own.iter().find(|(id, _)| *id == schedule.id) {
+                mistakes.push(Mistake {
+                    file: file.display().to_string(),
+                    place: schedule.place,
+                    severity: Severity::Error,
+                    code: "taken-name",
+                    message: format!("{} has added a schedule `{id}` to this flow by hand", own.by),
+                    help: Some(
+                        "give this one another `id`, or remove the other on the page Schedules"
+                            .to_owned(),
+                    ),
                 });
-            wanted.push(Wanted { schedule: Arc::new(schedule), ready });
+                continue;
+            }
+            match with_calendars(schedule, file) {
+                Ok(schedule) => wanted.push(schedules::wanted(ground, loaded, schedule, None)),
+                Err(more) => mistakes.extend(more),
+            }
         }
+        let own = own.into_iter().map(|(_, own)| own);
+        wanted.extend(own.filter_map(|own| schedules::own_wanted(ground, loaded, file, own)));
         if mistakes.is_empty() { Ok(wanted) } else { Err(mistakes) }
     }
 
@@ -254,6 +289,13 @@ impl Watch {
             at: wall_clock(),
         };
         let schedules = wanted.len();
+        let known = FileState {
+            title: loaded.compiled.flow.title.clone(),
+            labels: loaded.compiled.flow.labels.clone(),
+            flow: Some(of_flow),
+            error: None,
+            since: wall_clock(),
+        };
         let over: Vec<String> = wanted
             .iter()
             .filter(|wanted| {
@@ -274,7 +316,7 @@ impl Watch {
             "{project}/{flow} is in effect with {schedules} schedules: {}",
             file.display()
         );
-        self.note(file, FileState { flow: Some(of_flow), error: None, since: wall_clock() });
+        self.note(file, known);
     }
 
     fn note_triggers(&mut self, of_flow: &(String, String), wanted: &[Wanted], file: &Path) {
@@ -305,6 +347,8 @@ impl Watch {
         {
             let of_flow = (row.project.clone(), row.flow.clone());
             self.note_triggers(&of_flow, &wanted, file);
+            state.title.clone_from(&loaded.compiled.flow.title);
+            state.labels.clone_from(&loaded.compiled.flow.labels);
             let load = Box::new(Load { flow: row, wanted });
             self.ask(Ask::Load { load, loaded: Box::new(loaded) }).await;
             state.flow = Some(of_flow);
@@ -323,7 +367,7 @@ impl Watch {
         let ground = self.handle.shared();
         let compiled = ground.library.version(&ground.store, &row.version).await.ok()?;
         let loaded = same(ground, &row.version, &compiled).await.ok()?;
-        let wanted = self.wanted(&loaded, file).ok()?;
+        let wanted = self.wanted(&loaded, file).await.ok()?;
         Some((loaded, wanted))
     }
 

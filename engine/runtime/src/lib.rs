@@ -4,7 +4,7 @@
 //! * [`begin`]: how a run begins; [`view`]: how it is shown
 //! * [`library`]: job types, the catalogue, flow versions
 //! * [`store`], [`home`], [`secrets`]: what is kept, and where; [`people`]: who may do what
-//! * [`plan`]: what a flow would do and destroy
+//! * [`plan`]: what a flow would do and destroy; [`schedules`]: when it runs by itself
 //! * [`supervise`], [`processes`], [`logs`]: processes that outlive the engine
 //!
 //! The loop itself is `turn`: inputs in, one batch of rows and the actions that may follow it out.
@@ -31,6 +31,7 @@ pub mod people;
 pub mod plan;
 pub mod processes;
 mod proof;
+pub mod schedules;
 pub mod secrets;
 #[cfg(test)]
 mod sim;

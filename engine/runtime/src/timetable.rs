@@ -11,18 +11,20 @@ use weir_core::time::Timestamp;
 
 use crate::begin::Ready;
 use crate::store::rows::{
-    Batch, FireOutcome, FireRow, FlowRow, ScheduleEvent, ScheduleEventRow, ScheduleRow,
-    ScheduleState,
+    Batch, FireOutcome, FireRow, FlowRow, OwnSchedule, ScheduleEvent, ScheduleEventRow,
+    ScheduleRow, ScheduleState,
 };
 
-/// A schedule as its flow's text has it, and the run that it begins, or why none can begin.
+/// A schedule as its flow's text has it or a person wrote it, and the run that it begins, or why none can begin.
 #[derive(Clone)]
 pub(crate) struct Wanted {
     pub(crate) schedule: Arc<Schedule>,
     pub(crate) ready: Result<Arc<Ready>, String>,
+    /// What a person wrote who added it.
+    pub(crate) own: Option<OwnSchedule>,
 }
 
-/// A flow's schedules, as they shall be from now on.
+/// A flow's schedules, as they shall be from now on: those of its text, and those that people have added to it.
 pub(crate) struct Load {
     pub(crate) flow: FlowRow,
     pub(crate) wanted: Vec<Wanted>,
@@ -62,11 +64,13 @@ pub(crate) struct Due {
     pub(crate) taken: BTreeSet<Timestamp>,
 }
 
-/// Why a schedule is not paused or resumed.
+/// Why a schedule is not changed as a person wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unfit {
     Unknown,
     NoChange(String),
+    /// Its flow is not loaded.
+    NoFlow,
 }
 
 impl Timetable {
@@ -102,7 +106,22 @@ impl Timetable {
         self.alarms.first().map(|(at, _)| *at)
     }
 
-    /// Puts a flow's schedules in effect, in place of those it had.
+    /// A flow that is loaded.
+    pub(crate) fn flow(&self, project: &str, flow: &str) -> Option<&FlowRow> {
+        let row = self.flows.get(&(project.to_owned(), flow.to_owned()))?;
+        (!row.is_gone).then_some(row)
+    }
+
+    /// What people have added to a flow: ids and texts.
+    pub(crate) fn own_of(&self, project: &str, flow: &str) -> Vec<(String, OwnSchedule)> {
+        let of_flow = (project.to_owned(), flow.to_owned());
+        let rows = self.of_flow(&of_flow).map(|id| &self.known[&id].row);
+        rows.filter(|row| row.state != ScheduleState::Removed.code())
+            .filter_map(|row| Some((row.name.clone(), row.own.clone()?)))
+            .collect()
+    }
+
+    /// Puts a flow's schedules in effect, in place of those it had. What people have added stays in any case.
     pub(crate) fn load(&mut self, load: Load, now: Timestamp, batch: &mut Batch) {
         let Load { flow, wanted } = load;
         let of_flow = (flow.project.clone(), flow.flow.clone());
@@ -118,17 +137,76 @@ impl Timetable {
             wanted.iter().map(|wanted| wanted.schedule.id.as_str()).collect();
         let gone: Vec<i64> = self
             .of_flow(&of_flow)
+            .filter(|id| self.known[id].row.own.is_none())
             .filter(|id| !names.contains(self.known[id].row.name.as_str()))
             .collect();
         for id in gone {
-            self.remove(id, now, batch);
+            self.remove(id, None, now, batch);
         }
         for wanted in wanted {
-            self.put(&flow, wanted, now, batch);
+            self.put(&flow, wanted, None, now, batch);
         }
     }
 
-    /// A flow's text is gone: its schedules end.
+    /// Puts in effect what a person adds to a flow that is loaded.
+    pub(crate) fn add(
+        &mut self,
+        (project, flow): (&str, &str),
+        wanted: Wanted,
+        by: &str,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) -> Result<(), Unfit> {
+        let row = self.flow(project, flow).ok_or(Unfit::NoFlow)?.clone();
+        let known = self
+            .id_of(project, flow, &wanted.schedule.id)
+            .map(|id| &self.known[&id].row)
+            .filter(|row| row.state != ScheduleState::Removed.code());
+        if let Some(known) = known {
+            let whose = match &known.own {
+                Some(own) => format!("{} has added it", own.by),
+                None => "it stands in the flow's file".to_owned(),
+            };
+            return Err(Unfit::NoChange(format!(
+                "there is a schedule `{}` already: {whose}\nhelp: take another `id`, or remove that one first",
+                known.name
+            )));
+        }
+        // One of that name that was removed before may have been paused: this is another one.
+        let removed = self.id_of(project, flow, &wanted.schedule.id);
+        if let Some(known) = removed.and_then(|id| self.known.get_mut(&id))
+            && known.row.paused_by.take().is_some()
+        {
+            known.row.paused_at = None;
+            known.tell(ScheduleEvent::Resumed, Some(by), now, batch);
+        }
+        self.put(&row, wanted, Some(by), now, batch);
+        Ok(())
+    }
+
+    /// Takes away what a person has added.
+    pub(crate) fn take_away(
+        &mut self,
+        (project, flow, name): (&str, &str, &str),
+        by: &str,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) -> Result<(), Unfit> {
+        let id = self.id_of(project, flow, name).ok_or(Unfit::Unknown)?;
+        let row = &self.known[&id].row;
+        if row.state == ScheduleState::Removed.code() {
+            return Err(Unfit::Unknown);
+        }
+        if row.own.is_none() {
+            return Err(Unfit::NoChange(
+                "it stands in the flow's file\nhelp: remove it there, or pause it here".to_owned(),
+            ));
+        }
+        self.remove(id, Some(by), now, batch);
+        Ok(())
+    }
+
+    /// A flow's text is gone: its schedules end. Those that people have added rest until it is back.
     pub(crate) fn unload(&mut self, project: &str, flow: &str, now: Timestamp, batch: &mut Batch) {
         let of_flow = (project.to_owned(), flow.to_owned());
         if let Some(row) = self.flows.get_mut(&of_flow).filter(|row| !row.is_gone) {
@@ -137,7 +215,11 @@ impl Timetable {
             batch.flows.push(row.clone());
         }
         for id in self.of_flow(&of_flow).collect::<Vec<_>>() {
-            self.remove(id, now, batch);
+            if self.known[&id].row.own.is_some() {
+                self.rest(id, batch);
+            } else {
+                self.remove(id, None, now, batch);
+            }
         }
     }
 
@@ -150,7 +232,14 @@ impl Timetable {
             .map(|(_, id)| *id)
     }
 
-    fn put(&mut self, flow: &FlowRow, wanted: Wanted, now: Timestamp, batch: &mut Batch) {
+    fn put(
+        &mut self,
+        flow: &FlowRow,
+        wanted: Wanted,
+        by: Option<&str>,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
         let name = (flow.project.clone(), flow.flow.clone(), wanted.schedule.id.clone());
         let spec = wanted.schedule.spec().to_string();
         let id = *self.by_name.entry(name).or_insert_with(|| {
@@ -173,14 +262,15 @@ impl Timetable {
                 next_due: None,
                 seq: 0,
                 at: now,
+                own: None,
             })
         });
         let before = known.row.clone();
         let was_removed = before.state == ScheduleState::Removed.code();
         if is_new || was_removed {
-            known.tell(ScheduleEvent::Added, None, now, batch);
+            known.tell(ScheduleEvent::Added, by, now, batch);
         } else if before.spec != spec {
-            known.tell(ScheduleEvent::Changed, None, now, batch);
+            known.tell(ScheduleEvent::Changed, by, now, batch);
         }
         if is_new || was_removed || before.spec != spec {
             // What would have been due under another text was not missed under this one.
@@ -188,6 +278,7 @@ impl Timetable {
             known.row.state = ScheduleState::Active.code();
         }
         known.row.spec = spec;
+        known.row.own.clone_from(&wanted.own);
         known.row.version.clone_from(&flow.version);
         if let Trigger::AfterFlow { project, flow: other, .. } = &wanted.schedule.trigger {
             let project = project.as_ref().unwrap_or(&flow.project).clone();
@@ -202,20 +293,28 @@ impl Timetable {
         }
     }
 
-    fn remove(&mut self, id: i64, now: Timestamp, batch: &mut Batch) {
+    fn remove(&mut self, id: i64, by: Option<&str>, now: Timestamp, batch: &mut Batch) {
+        self.rest(id, batch);
+        let Some(known) = self.known.get_mut(&id) else { return };
+        if known.row.state == ScheduleState::Removed.code() {
+            return;
+        }
+        known.row.state = ScheduleState::Removed.code();
+        known.tell(ScheduleEvent::Removed, by, now, batch);
+        batch.schedules.push(known.row.clone());
+    }
+
+    /// It begins no runs as long as nobody puts it in effect again.
+    fn rest(&mut self, id: i64, batch: &mut Batch) {
         self.set_alarm(id, None);
         for ids in self.behind.values_mut() {
             ids.remove(&id);
         }
         let Some(known) = self.known.get_mut(&id) else { return };
         known.wanted = None;
-        if known.row.state == ScheduleState::Removed.code() {
-            return;
+        if known.row.next_due.take().is_some() {
+            batch.schedules.push(known.row.clone());
         }
-        known.row.state = ScheduleState::Removed.code();
-        known.row.next_due = None;
-        known.tell(ScheduleEvent::Removed, None, now, batch);
-        batch.schedules.push(known.row.clone());
     }
 
     /// Pauses a schedule, or lets it go on: what was due meanwhile was not missed.
@@ -317,6 +416,16 @@ impl Timetable {
     /// The number of a schedule.
     pub(crate) fn id_of(&self, project: &str, flow: &str, name: &str) -> Option<i64> {
         self.by_name.get(&(project.to_owned(), flow.to_owned(), name.to_owned())).copied()
+    }
+
+    /// Schedules whose flow is loaded; all, or one by its number.
+    pub(crate) fn in_effect(&self, only: Option<i64>) -> Vec<(i64, Arc<Schedule>)> {
+        let wanted =
+            |(id, known): (&i64, &Known)| Some((*id, Arc::clone(&known.wanted.as_ref()?.schedule)));
+        match only {
+            Some(id) => self.known.get_key_value(&id).and_then(wanted).into_iter().collect(),
+            None => self.known.iter().filter_map(wanted).collect(),
+        }
     }
 
     /// A schedule as it is kept.

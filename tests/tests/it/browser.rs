@@ -9,6 +9,8 @@ use weir_tests::{Browser, PASSWORD, Site, Stage, root};
 
 const FLOW: &str = "title: Bring a release to its hosts
 labels: { team: web }
+schedules:
+  - { id: yearly, cron: '0 30 2 1 1 ?', timezone: Asia/Shanghai, misfire: skip }
 params:
   release: { type: string, default: '2.4.1', pattern: '[0-9.]+', description: Which release }
   target:  { type: string, enum: [staging, production], default: staging, description: Where to }
@@ -176,7 +178,7 @@ fn a_person_does_it_all_in_a_browser() {
 }
 
 /// Every page: a name for its picture, and its address. Run 1 has failed, run 2 asks.
-const PAGES: [(&str, &str); 25] = [
+const PAGES: [(&str, &str); 28] = [
     ("login", "/login"),
     ("flows", "/flows"),
     ("flow", "/flows/web/release"),
@@ -192,6 +194,9 @@ const PAGES: [(&str, &str); 25] = [
     ("draft", "/runs/1/task/draft?path=deliver&attempt=1&l=0"),
     ("events", "/runs/1/events"),
     ("rerun", "/runs/1/rerun"),
+    ("schedules", "/schedules"),
+    ("schedule", "/schedules/1?n=3"),
+    ("schedule-form", "/flows/web/release/schedule"),
     ("asking", "/asking"),
     ("diagnoses", "/diagnoses"),
     ("entry", "/catalogue/HDFS-02"),

@@ -4,6 +4,7 @@ use axum::Json;
 use serde_json::{Map, Value, json};
 
 use crate::api::people::MOST_DAYS;
+use crate::api::schedules::{MOST_AT_ONCE, MOST_TIMES, TIMES};
 use crate::api::{CALLS, PAGE, PAGE_MOST, shapes};
 use crate::pages::runs::STATES;
 use crate::routes::Need;
@@ -100,6 +101,50 @@ const SAID: &[Said] = &[
         &[],
         Some("Answer"),
         (204, None),
+    ),
+    said(
+        "GET",
+        "/schedules",
+        "When flows run by themselves",
+        &[("project", "string"), ("flow", "string"), ("cursor", "string"), ("limit", "integer")],
+        None,
+        (200, Some("List")),
+    ),
+    said("GET", "/schedules/{id}", "A schedule", &[], None, (200, Some("Schedule"))),
+    said("DELETE", "/schedules/{id}", "Remove a schedule that was added", &[], None, (204, None)),
+    said(
+        "POST",
+        "/flows/{project}/{flow}/schedules",
+        "Add a schedule to a flow",
+        &[],
+        Some("NewSchedule"),
+        (201, Some("ScheduleMade")),
+    ),
+    said(
+        "GET",
+        "/schedules/{id}/next",
+        "Its next due times, in UTC and on its own clock",
+        &[("after", "string"), ("count", "integer")],
+        None,
+        (200, Some("DueTimes")),
+    ),
+    said(
+        "GET",
+        "/schedules/{id}/fires",
+        "What became of its due times, newest first",
+        PAGED,
+        None,
+        (200, Some("Fires")),
+    ),
+    said("POST", "/schedules/{id}/pause", "Pause it", &[], None, (204, None)),
+    said("POST", "/schedules/{id}/resume", "Let it go on from now", &[], None, (204, None)),
+    said(
+        "POST",
+        "/schedules/{id}/backfill",
+        "Begin a run for each due time of a span of dates, or look which they would be",
+        &[],
+        Some("Backfill"),
+        (201, Some("Backfilled")),
     ),
     said(
         "GET",
@@ -220,9 +265,18 @@ fn query(said: &Said, name: &str, kind: &str) -> Value {
             json!({ "type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE })
         }
         "attempt" => json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
+        "after" if said.path.ends_with("/next") => {
+            json!({ "type": "string", "format": "date-time" })
+        }
+        "count" => {
+            json!({ "type": "integer", "minimum": 1, "maximum": MOST_TIMES, "default": TIMES })
+        }
+        "cursor" if said.path.ends_with("/fires") => {
+            json!({ "type": "string", "format": "date-time", "description": "the `next` of an earlier page" })
+        }
         "after" => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
         "state" => json!({ "type": "string", "enum": STATES }),
-        "cursor" if said.path != "/flows" => {
+        "cursor" if !["/flows", "/schedules"].contains(&said.path) => {
             json!({ "type": "string", "pattern": "^[0-9]{0,18}$", "description": "the `next` of an earlier page" })
         }
         _ => json!({ "type": kind }),
@@ -248,6 +302,13 @@ fn responses(said: &Said, need: Need) -> Map<String, Value> {
             add(
                 200,
                 json!({ "description": "What it would do, for `preview`", "content": content }),
+            );
+        }
+        ("POST", "/schedules/{id}/backfill") => {
+            let content = of_schema("application/json", "Backfilled");
+            add(
+                200,
+                json!({ "description": "Which they would be, for `preview`", "content": content }),
             );
         }
         ("GET", "/runs/{id}") => {
@@ -301,6 +362,25 @@ fn schemas() -> Map<String, Value> {
                 ] },
                 "params": { "type": "object" },
                 "confirm": texts, "version": { "type": "string", "enum": ["same", "newest"] }, "preview": { "type": "boolean" },
+            },
+        },
+        "NewSchedule": {
+            "type": "object", "additionalProperties": false, "required": ["id"],
+            "description": "the keys of a schedule in a flow file: one of `cron`, `every`, `at` and `after-flow`, and more",
+            "properties": {
+                "id": { "type": "string" }, "cron": { "type": "string" }, "every": { "type": "string" }, "at": { "type": "string" },
+                "after-flow": { "type": "string" }, "on": {}, "timezone": { "type": "string" }, "from": { "type": "string" },
+                "until": { "type": "string" }, "misfire": { "type": "string", "enum": ["run-once", "skip", "run-all"] },
+                "catch-up": { "type": ["integer", "string"] }, "missing": { "type": "string", "enum": ["shift", "skip"] },
+                "duplicate": { "type": "string", "enum": ["first", "last", "both"] }, "jitter": { "type": "string" }, "calendar": {},
+                "paused": { "type": "boolean" }, "params": { "type": "object" }, "confirm": {},
+            },
+        },
+        "Backfill": {
+            "type": "object", "additionalProperties": false, "required": ["from", "to"],
+            "properties": {
+                "from": { "type": "string", "description": "a date, or a date and time on the schedule's clock" }, "to": { "type": "string" },
+                "parallel": { "type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE, "description": "how many of the runs may move at once" }, "preview": { "type": "boolean" },
             },
         },
         "Answer": { "type": "object", "additionalProperties": false, "properties": { "values": { "type": "object" } } },

@@ -47,6 +47,12 @@ pub(super) fn answers() -> Map<String, Value> {
         object(json!({ "token": object(json!({ "name": text(), "value": text() })) })),
     );
     add("Audit", list(audit_line()));
+    add("Schedules", list(schedule()));
+    add("Schedule", object(json!({ "schedule": schedule() })));
+    add("ScheduleMade", object(json!({ "schedule": object(json!({ "id": number() })) })));
+    add("DueTimes", due_times());
+    add("Fires", list(fire()));
+    add("Backfilled", backfilled());
     // For calls whose answer is not spelled out.
     add("Any", json!({ "type": "object" }));
     add("List", list(json!({ "type": "object" })));
@@ -127,6 +133,37 @@ fn flow() -> Value {
         "project": text(), "flow": text(), "title": text_or_none(), "description": text_or_none(), "labels": labels(),
         "version": text(), "params": array(param), "jobs": array(job),
     }))
+}
+
+fn schedule() -> Value {
+    let last = json!({ "anyOf": [fire(), { "type": "null" }] });
+    object(json!({
+        "id": number(), "project": text(), "flow": text(), "schedule": text(), "spec": { "type": "object" },
+        "state": { "type": "string", "enum": ["active", "paused", "ended", "flow-gone"] }, "paused_by": text_or_none(),
+        "paused_at": time_or_none(), "next_due": time_or_none(), "next_local": text_or_none(), "version": text(), "last": last,
+        "added_by": text_or_none(), "own": { "type": ["object", "null"] },
+    }))
+}
+
+fn fire() -> Value {
+    object(json!({
+        "due": time(), "since": time(), "at": time(), "outcome": { "type": "string", "enum": ["run", "missed", "refused"] },
+        "run": number_or_none(), "cause": text_or_none(), "reason": text_or_none(), "run_state": text_or_none(),
+    }))
+}
+
+fn times() -> Value {
+    array(object(json!({ "due": time(), "local": text() })))
+}
+
+fn due_times() -> Value {
+    object(json!({
+        "schedule": text(), "timezone": text_or_none(), "is_timed": switch(), "state": text(), "times": times(),
+    }))
+}
+
+fn backfilled() -> Value {
+    object(json!({ "schedule": text(), "times": times(), "runs": array(number()) }))
 }
 
 fn run_line() -> Value {

@@ -1,4 +1,4 @@
-//! A flow: its graph, its last runs job by job, how long they took, its parameters.
+//! A flow: its graph, when it runs by itself, its last runs job by job, how long they took, its parameters.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,9 @@ use crate::error::PageError;
 use crate::flows;
 use crate::form::{self, flow_address, task_address};
 use crate::pages::field::typed;
+use crate::pages::schedules::Line;
 use crate::picture::dag::{Dag, mark};
+use crate::schedules;
 use crate::shell::{Page, Shell};
 use crate::site::{Shared, Site};
 use crate::who::Who;
@@ -39,9 +41,11 @@ pub(crate) struct Flow {
     mistakes: Option<String>,
     warnings: Vec<String>,
     dag: Dag,
+    schedules: Vec<Line>,
     grid: Grid,
     params: Vec<ParamLine>,
     may_run: bool,
+    may_change: bool,
 }
 
 struct ParamLine {
@@ -104,6 +108,8 @@ pub(crate) async fn show(
     };
     let flow = &compiled.flow;
     let grid = grid(&site, &s, &project, &name).await?;
+    let own = schedules::all(&site, &me).await?.into_iter();
+    let own = own.filter(|one| one.project == project && one.flow == name);
     let params = flow
         .params
         .iter()
@@ -121,9 +127,11 @@ pub(crate) async fn show(
         mistakes: known.mistakes,
         warnings: Vec::new(),
         dag: Dag::new(&compiled, Words::of(s.lang), None),
+        schedules: own.map(|one| Line::new(one, &me, &s)).collect(),
         grid,
         params,
         may_run: me.may(Role::Operator, &project),
+        may_change: me.may(Role::Author, &project),
         project,
         name,
         s,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::parse::{Inherited, Reader};
-use super::{Defaults, Flow, Job, Project, check, lint};
+use super::{Defaults, Flow, Job, Param, Project, Schedule, check, lint};
 use crate::job_types::JobTypes;
 use crate::mistake::{Mistake, Place, Severity};
 use crate::yaml::{self, Node, Source};
@@ -59,6 +59,20 @@ pub fn load_project(
     mistakes.append(&mut check::project(&node, &around));
     mistakes.append(&mut lint::recovers(&project.recover, &around));
     finish(project, mistakes)
+}
+
+/// Reads a schedule that a person adds to a flow: one mapping with the keys of a schedule in a flow file. The schedule is
+/// there if what it says about time can be read; it can be used if there are no mistakes.
+pub fn load_schedule(text: &str, params: &[Param]) -> (Option<Schedule>, Vec<Mistake>) {
+    const FILE: &str = "schedule";
+    let source = Source::new(text);
+    let (node, mut mistakes) = yaml::read(FILE, &source);
+    let Some(node) = node else { return (None, sorted(empty(FILE, mistakes))) };
+    let types = JobTypes::default();
+    let mut reader = Reader::new(FILE, &source, &types);
+    let schedule = reader.own_schedule(&node, params);
+    mistakes.append(&mut reader.mistakes);
+    (schedule, sorted(mistakes))
 }
 
 /// The jobs of a remedy in a file of the catalogue, whose shape is right. Without job types they are taken as they are.

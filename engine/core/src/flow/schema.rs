@@ -24,6 +24,10 @@ pub(crate) static FLOW: LazyLock<Checker> = LazyLock::new(|| Checker::new(flow()
 /// The shape of `project.yaml`.
 pub(crate) static PROJECT: LazyLock<Checker> = LazyLock::new(|| Checker::new(project::project()));
 
+/// The shape of a schedule.
+pub(crate) static SCHEDULE: LazyLock<Checker> =
+    LazyLock::new(|| Checker::new(schedule::schedule()));
+
 /// Whether a job has a key of that name.
 pub(crate) fn is_job_key(key: &str) -> bool {
     let jobs = FLOW.schema().0.pointer("/$defs/job/properties");

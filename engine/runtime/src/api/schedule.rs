@@ -2,8 +2,7 @@
 //! to make up for a span of dates.
 
 use serde_json::{Value, json};
-use weir_core::run::RunState;
-use weir_core::schedule::{Edge, Schedule, local, read_time, zone_named};
+use weir_core::schedule::{Edge, Schedule, read_time};
 use weir_core::time::Timestamp;
 
 use super::Problem;
@@ -11,7 +10,7 @@ use crate::begin::BeginError;
 use crate::engine::{Handle, wall_clock};
 use crate::folders::with_calendars;
 use crate::library::{Loaded, Source};
-use crate::store::rows::{FireOutcome, FireRow, ScheduleState};
+use crate::schedules::own_wanted;
 
 /// So many runs may be made for a span of dates at once.
 const MOST_BACKFILLED: usize = 10_000;
@@ -46,6 +45,13 @@ async fn of_flow(
                 Problem::call(lines.collect::<Vec<_>>().join("\n"))
             })?;
             found.push(whole);
+        }
+    }
+    let (project, of) = (&loaded.version.project, &loaded.version.flow);
+    for (id, own) in handle.own_schedules(project, of).await {
+        if name.is_none_or(|name| name == id) {
+            let wanted = own_wanted(handle.shared(), &loaded, &texts.file, own);
+            found.extend(wanted.map(|wanted| Schedule::clone(&wanted.schedule)));
         }
     }
     if found.is_empty() {
@@ -94,34 +100,12 @@ pub(super) async fn list(
     project: Option<&str>,
     flow: Option<&str>,
 ) -> Result<Value, Problem> {
-    let rows = handle.store().schedules_with_last().await?;
-    Ok(rows
-        .into_iter()
-        .filter(|(row, _)| project.is_none_or(|project| row.project == project))
-        .filter(|(row, _)| flow.is_none_or(|flow| row.flow == flow))
-        .map(|(row, last)| {
-            let spec: Value = serde_json::from_str(&row.spec).unwrap_or_default();
-            let zone = spec["timezone"].as_str().and_then(|name| zone_named(name).ok());
-            let next_local = zone.zip(row.next_due).map(|(zone, due)| local(zone, due));
-            let is_paused_by_text = spec["paused"] == true;
-            let state = match (ScheduleState::name(row.state), &row.paused_by) {
-                ("active", Some(_)) => "paused",
-                ("active", None) if is_paused_by_text => "paused",
-                (state, _) => state,
-            };
-            let paused_by = row.paused_by.clone().or_else(|| is_paused_by_text.then(|| "its text".to_owned()));
-            json!({
-                "id": row.id, "project": row.project, "flow": row.flow, "schedule": row.name, "spec": spec,
-                "state": state, "paused_by": paused_by, "paused_at": row.paused_at, "next_due": row.next_due,
-                "next_local": next_local, "version": row.version,
-                "last": last.map(|(fire, state)| {
-                    let mut view = fire_view(&fire);
-                    view["run_state"] = json!(state.and_then(RunState::from_code).map(RunState::name));
-                    view
-                }),
-            })
-        })
-        .collect())
+    let mut shown = handle.schedules_shown(None).await?;
+    shown.retain(|one| {
+        project.is_none_or(|project| one.project == project)
+            && flow.is_none_or(|flow| one.flow == flow)
+    });
+    serde_json::to_value(shown).map_err(Problem::inner)
 }
 
 pub(super) async fn fires(
@@ -130,15 +114,8 @@ pub(super) async fn fires(
     before: Option<Timestamp>,
     limit: u32,
 ) -> Result<Value, Problem> {
-    let rows = handle.store().fires(schedule, before, limit).await?;
-    Ok(rows.iter().map(fire_view).collect())
-}
-
-fn fire_view(row: &FireRow) -> Value {
-    json!({
-        "due": row.due_at, "since": row.since, "at": row.at, "outcome": FireOutcome::name(row.outcome), "run": row.run,
-        "cause": row.cause, "reason": row.reason,
-    })
+    let fired = handle.fired(schedule, before, limit).await?;
+    serde_json::to_value(fired).map_err(Problem::inner)
 }
 
 pub(super) async fn flows(handle: &Handle) -> Result<Value, Problem> {

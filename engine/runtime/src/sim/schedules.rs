@@ -40,6 +40,7 @@ impl Lab {
                 .or_else(|_| {
                     Ok(Arc::new(Ready::unfilled(loaded, schedule.params.clone(), Vec::new())))
                 }),
+            own: None,
         };
         let flow = FlowRow {
             project: loaded.version.project.clone(),

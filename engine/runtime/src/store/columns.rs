@@ -375,6 +375,8 @@ impl Row for ScheduleRow {
         "next_due",
         "seq",
         "at",
+        "own",
+        "added_by",
     ];
     const FORM: Form = Form::Replace(&[
         "version",
@@ -385,6 +387,8 @@ impl Row for ScheduleRow {
         "up_to",
         "next_due",
         "seq",
+        "own",
+        "added_by",
     ]);
     const KEY: &'static str = "id";
     type Key<'a> = i64;
@@ -407,7 +411,9 @@ impl Row for ScheduleRow {
             .int(self.up_to.millis())
             .maybe_int(self.next_due.map(Timestamp::millis))
             .int(self.seq)
-            .int(self.at.millis());
+            .int(self.at.millis())
+            .maybe_text(self.own.as_ref().map(|own| own.text.as_str()))
+            .maybe_text(self.own.as_ref().map(|own| own.by.as_str()));
     }
 }
 

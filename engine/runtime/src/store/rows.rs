@@ -252,6 +252,17 @@ pub struct ScheduleRow {
     pub seq: i64,
     /// When it was first seen.
     pub at: Timestamp,
+    /// What a person wrote who added it; `None` if the flow's file has it.
+    pub own: Option<OwnSchedule>,
+}
+
+/// A schedule that a person has added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnSchedule {
+    /// A JSON object with the keys of a schedule in a flow file.
+    pub text: String,
+    /// Who added it.
+    pub by: String,
 }
 
 /// What a schedule is at.

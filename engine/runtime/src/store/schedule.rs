@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 use weir_core::time::Timestamp;
 
-use super::rows::{FireRow, FlowRow, ScheduleEventRow, ScheduleRow};
+use super::rows::{FireRow, FlowRow, OwnSchedule, ScheduleEventRow, ScheduleRow};
 use super::{Error, Store};
 
 /// A fire as its columns.
@@ -68,6 +68,8 @@ struct Schedule {
     next_due: Option<i64>,
     seq: i64,
     at: i64,
+    own: Option<String>,
+    added_by: Option<String>,
 }
 
 impl FromRow<'_, SqliteRow> for Schedule {
@@ -86,6 +88,8 @@ impl FromRow<'_, SqliteRow> for Schedule {
             next_due: row.try_get("next_due")?,
             seq: row.try_get("seq")?,
             at: row.try_get("at")?,
+            own: row.try_get("own")?,
+            added_by: row.try_get("added_by")?,
         })
     }
 }
@@ -106,6 +110,7 @@ impl From<Schedule> for ScheduleRow {
             next_due: row.next_due.map(Timestamp::from_millis),
             seq: row.seq,
             at: Timestamp::from_millis(row.at),
+            own: row.own.zip(row.added_by).map(|(text, by)| OwnSchedule { text, by }),
         }
     }
 }
@@ -140,7 +145,7 @@ impl Store {
     /// The store can't be read.
     pub async fn schedules(&self) -> Result<Vec<ScheduleRow>, Error> {
         let rows: Vec<Schedule> = sqlx::query_as(
-            "SELECT id, project, flow, name, version, spec, state, paused_by, paused_at, up_to, next_due, seq, at FROM schedule ORDER BY id",
+            "SELECT id, project, flow, name, version, spec, state, paused_by, paused_at, up_to, next_due, seq, at, own, added_by FROM schedule ORDER BY id",
         )
             .fetch_all(self.inner.reader.get_sqlite_connection_pool())
             .await?;
@@ -148,26 +153,29 @@ impl Store {
     }
 
     /// Schedules that are not removed, by project, flow and id, each with what became of its last due time and the
-    /// state of that run.
+    /// state of that run; all, or one by its number.
     ///
     /// # Errors
     /// The store can't be read.
     pub async fn schedules_with_last(
         &self,
+        only: Option<i64>,
     ) -> Result<Vec<(ScheduleRow, Option<(FireRow, Option<u8>)>)>, Error> {
         let pool = self.inner.reader.get_sqlite_connection_pool();
         let rows: Vec<Schedule> = sqlx::query_as(
-            "SELECT id, project, flow, name, version, spec, state, paused_by, paused_at, up_to, next_due, seq, at FROM schedule
-             WHERE state <> 2 ORDER BY project, flow, name",
+            "SELECT id, project, flow, name, version, spec, state, paused_by, paused_at, up_to, next_due, seq, at, own, added_by FROM schedule
+             WHERE state <> 2 AND id = coalesce(?, id) ORDER BY project, flow, name",
         )
+        .bind(only)
         .fetch_all(pool)
         .await?;
         let last = sqlx::query(
             "SELECT f.schedule, f.due_at, f.since, f.at, f.outcome, f.run, f.cause, f.reason, run.state AS run_state
              FROM schedule AS s JOIN fire AS f ON f.schedule = s.id
               AND f.due_at = (SELECT max(due_at) FROM fire WHERE schedule = s.id)
-             LEFT JOIN run ON run.id = f.run WHERE s.state <> 2",
+             LEFT JOIN run ON run.id = f.run WHERE s.state <> 2 AND s.id = coalesce(?, s.id)",
         )
+        .bind(only)
         .fetch_all(pool)
         .await?;
         let mut last: BTreeMap<i64, (FireRow, Option<u8>)> = last
@@ -195,16 +203,33 @@ impl Store {
         before: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<FireRow>, Error> {
-        let rows: Vec<Fire> = sqlx::query_as(
-            "SELECT schedule, due_at, since, at, outcome, run, cause, reason FROM fire
-             WHERE schedule = ? AND due_at < ? ORDER BY due_at DESC LIMIT ?",
+        let rows = self.fires_with_runs(schedule, before, limit).await?;
+        Ok(rows.into_iter().map(|(fire, _)| fire).collect())
+    }
+
+    /// The same, each with the state of its run.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub async fn fires_with_runs(
+        &self,
+        schedule: i64,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<(FireRow, Option<u8>)>, Error> {
+        let rows = sqlx::query(
+            "SELECT f.schedule, f.due_at, f.since, f.at, f.outcome, f.run, f.cause, f.reason, run.state AS run_state
+             FROM fire AS f LEFT JOIN run ON run.id = f.run
+             WHERE f.schedule = ? AND f.due_at < ? ORDER BY f.due_at DESC LIMIT ?",
         )
         .bind(schedule)
         .bind(before.map_or(i64::MAX, Timestamp::millis))
         .bind(limit)
         .fetch_all(self.inner.reader.get_sqlite_connection_pool())
         .await?;
-        Ok(rows.into_iter().map(FireRow::from).collect())
+        let read =
+            |row: &SqliteRow| Ok((FireRow::from(Fire::from_row(row)?), row.try_get("run_state")?));
+        Ok(rows.iter().map(read).collect::<sqlx::Result<_>>()?)
     }
 
     /// The due times of a schedule after a time that are settled already.

@@ -48,6 +48,24 @@ impl Reader<'_> {
         list.items().iter().filter_map(|item| self.schedule(item, params)).collect()
     }
 
+    /// A schedule that stands alone, and is kept as it was written.
+    pub(crate) fn own_schedule(&mut self, item: &Node, params: &[Param]) -> Option<Schedule> {
+        self.hold(&crate::flow::schema::SCHEDULE, item, super::start_of(item));
+        for entry in item.get("params").map(Node::entries).unwrap_or_default() {
+            let is_secret =
+                |param: &Param| param.name == *entry.key && param.kind == ParamKind::Secret;
+            if params.iter().any(is_secret) {
+                self.mistake(
+                    entry.place,
+                    "secret-in-schedule",
+                    format!("`{}` is a secret, and what a schedule says can be read", entry.key),
+                    Some("remove it here, and give the parameter a default in the flow".to_owned()),
+                );
+            }
+        }
+        self.schedule(item, params)
+    }
+
     /// One schedule; `None` if it could not be read.
     fn schedule(&mut self, item: &Node, params: &[Param]) -> Option<Schedule> {
         let entries = item.entries();
