@@ -12,6 +12,7 @@ use crate::who::{self, Origin, Who};
 
 /// All that somebody may see, by project, flow and id.
 pub(crate) async fn all(site: &Site, who: &Who) -> Result<Vec<Shown>, PageError> {
+    site.handle.fresh_flows().await;
     let mut all = site.handle.schedules_shown(None).await?;
     all.retain(|one| who.role_in(&one.project).is_some());
     Ok(all)
