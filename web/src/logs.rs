@@ -75,7 +75,8 @@ pub(crate) fn window(folder: &Path, from: Option<u64>) -> io::Result<Window> {
     let size = reader.size()?;
     let wanted = from.unwrap_or(size.saturating_sub(WINDOW)).min(size);
     let start = line_start(&mut reader, wanted)?;
-    let (mut at, mut room) = (start, WINDOW);
+    // The last window ends with the log, though the line that it begins with may begin before it.
+    let (mut at, mut room) = (start, if from.is_none() { size - start } else { WINDOW });
     while at < size && room > 0 {
         let piece = piece(&mut reader, at, room)?;
         if piece.bytes.is_empty() {
