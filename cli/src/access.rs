@@ -1,6 +1,8 @@
-//! The way to a home: the engine that holds it answers over the socket; if nobody holds it, the engine runs in here.
+//! The way to a home: the engine that holds it answers over the socket; if nobody holds it, the engine runs in here. Or
+//! the way to a server elsewhere, over HTTP.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -14,8 +16,10 @@ use weir_engine::engine::{Config, Engine, Handle};
 use weir_engine::home::{self, Home, HomeLock};
 use weir_engine::library::Library;
 use weir_engine::processes::Program;
+use weir_web::client::{Client, Place};
 
 use crate::args::Global;
+use crate::end::wrong;
 use crate::shipped;
 
 /// What a command wants of a home.
@@ -33,6 +37,8 @@ pub(crate) enum Access {
     Local(Box<Local>),
     /// Another process holds the home and answers there.
     Remote(Box<Remote>),
+    /// A server answers over HTTP.
+    Server(Arc<Client>),
 }
 
 /// An engine in another process.
@@ -80,6 +86,24 @@ pub(crate) fn home_path(global: &Global) -> Result<PathBuf, home::Error> {
     }
 }
 
+/// The server that `WEIR_URL` names. A home that is named on the command line goes before it.
+///
+/// # Errors
+/// What it holds names no server, or `WEIR_TOKEN` holds no token.
+pub(crate) fn server(global: &Global) -> anyhow::Result<Option<Client>> {
+    let given = |name: &str| {
+        let text = std::env::var_os(name)?.to_string_lossy().trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    };
+    if global.home.is_some() {
+        return Ok(None);
+    }
+    let Some(url) = given("WEIR_URL") else { return Ok(None) };
+    let place = Place::read(&url).map_err(|error| wrong(error.to_string()))?;
+    let client = Client::new(place, given("WEIR_TOKEN").as_deref());
+    Ok(Some(client.map_err(|error| wrong(error.to_string()))?))
+}
+
 impl Access {
     /// Finds the way. `command` is what other people are told who holds the home; it must hold no secret.
     ///
@@ -90,6 +114,9 @@ impl Access {
         command: &str,
         purpose: Purpose,
     ) -> anyhow::Result<Self> {
+        if let Some(client) = server(global)? {
+            return Ok(Self::Server(Arc::new(client)));
+        }
         let path = home_path(global)?;
         Self::open_at(&path, command, purpose, usual_slots()).await
     }
@@ -160,6 +187,7 @@ impl Access {
         for _ in 0..TRIES.0 {
             let remote = match self {
                 Self::Local(local) => return api::answer(local.engine.handle(), request).await,
+                Self::Server(client) => return client.ask(&request).await,
                 Self::Remote(remote) => remote,
             };
             let problem = match Caller::connect(&remote.socket).await {
@@ -198,6 +226,7 @@ impl Access {
                 let handle = local.engine.handle().clone();
                 tokio::spawn(async move { api::watch(&handle, RunId(run), after, sink).await })
             }
+            Self::Server(client) => tokio::spawn(Arc::clone(client).watch(run, after, sink)),
             Self::Remote(remote) => {
                 let caller = Caller::connect(&remote.socket).await;
                 let mut caller = caller.ok_or_else(Problem::leaving)?;
@@ -219,7 +248,7 @@ impl Access {
     pub(crate) fn library(&self) -> Option<&Library> {
         match self {
             Self::Local(local) => Some(local.engine.handle().library()),
-            Self::Remote(_) => None,
+            Self::Remote(_) | Self::Server(_) => None,
         }
     }
 

@@ -6,7 +6,9 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 /// Weir runs flows: jobs in YAML, in order, again if they fail, cured if the failure is known, and through a crash.
 #[derive(Parser, Debug)]
-#[command(name = "weir", version, max_term_width = 100)]
+#[command(name = "weir", version, max_term_width = 100, after_help = "\
+With WEIR_URL (http://127.0.0.1:8180, https://weir.example.org) commands ask the server there, with the token in
+WEIR_TOKEN. --home goes before it.")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: Global,

@@ -10,12 +10,12 @@ use weir_core::time::Timestamp;
 use weir_engine::Wish;
 use weir_engine::api::{Problem, Request};
 use weir_engine::engine::wall_clock;
-use weir_engine::home::Home;
 
 use crate::access::{self, Access, Purpose, Watch};
 use crate::args::Global;
 use crate::draw::{self, Room};
 use crate::end::{End, Ended};
+use crate::last_lines::LastLines;
 use crate::lines::{self, Which};
 use crate::style::Style;
 use crate::summary;
@@ -28,9 +28,6 @@ const PICTURE: Duration = Duration::from_millis(100);
 
 /// How often the last lines of logs and the times are looked at again where nothing else happens.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// Tasks whose last line of log is shown.
-const LOGS_MAX: usize = 64;
 
 /// Why nobody stays any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +61,11 @@ pub(crate) async fn attend(
         }
     };
     let shown = attendant.show().await;
-    let Attendant { access, home, style, .. } = attendant;
-    let told = shown.and_then(|shown| tell(global, &home, &shown, over, style));
+    let Attendant { access, last_lines, style, .. } = attendant;
+    let told = match shown {
+        Ok(shown) => tell(global, &last_lines, &shown, over, style).await,
+        Err(error) => Err(error),
+    };
     match over {
         Over::Left => access.leave().await,
         Over::Ended | Over::Asks => access.close().await?,
@@ -74,7 +74,13 @@ pub(crate) async fn attend(
 }
 
 /// The last words on a run: the object, or the summary.
-fn tell(global: &Global, home: &Home, shown: &Value, over: Over, style: Style) -> Ended {
+async fn tell(
+    global: &Global,
+    last_lines: &LastLines,
+    shown: &Value,
+    over: Over,
+    style: Style,
+) -> Ended {
     let run = Run::read(shown)?;
     if global.json {
         // How the run ended is told by the exit code, too, whoever reads.
@@ -86,8 +92,8 @@ fn tell(global: &Global, home: &Home, shown: &Value, over: Over, style: Style) -
             run.state
         );
     } else if !global.quiet || run.state != "succeeded" {
-        let last =
-            |task: &crate::view::Task| summary::last_lines(home, run.id, task, summary::LAST_LINES);
+        let failed = run.failed().take(summary::IN_FULL);
+        let last = last_lines.of(run.id, failed, summary::LAST_LINES).await;
         tell_text!("{}", summary::text(&run, wall_clock(), &last, style));
     }
     Ok(match over {
@@ -100,7 +106,7 @@ struct Attendant<'g> {
     global: &'g Global,
     access: Access,
     command: String,
-    home: Home,
+    last_lines: LastLines,
     run: i64,
     since: Timestamp,
     style: Style,
@@ -138,9 +144,9 @@ impl<'g> Attendant<'g> {
         let is_drawn = !global.json && !global.quiet;
         Ok(Self {
             global,
+            last_lines: LastLines::find(global, &access)?,
             access,
             command: command.to_owned(),
-            home: Home::open(&access::home_path(global)?)?,
             run,
             since,
             style: Style::find(global),
@@ -289,11 +295,10 @@ impl<'g> Attendant<'g> {
         }
         let Some(run) = &self.picture.run else { return Ok(()) };
         let busy = run.tasks.iter().filter(|task| task.is_active() && !task.attempts.is_empty());
-        let last: BTreeMap<u32, String> = busy
-            .take(LOGS_MAX)
-            .filter_map(|task| {
-                Some((task.number, summary::last_lines(&self.home, run.id, task, 1).pop()?))
-            })
+        let last = self.last_lines.of(run.id, busy, 1).await;
+        let last: BTreeMap<u32, String> = last
+            .into_iter()
+            .filter_map(|(number, mut lines)| Some((number, lines.pop()?)))
             .collect();
         let (columns, rows) = Terminal::size();
         // The last line of a terminal belongs to the cursor.

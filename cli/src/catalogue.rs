@@ -40,7 +40,8 @@ pub(crate) async fn catalogue(global: &Global, args: args::Catalogue) -> Ended {
         return Err(wrong(format!("there is no entry `{id}`\nhelp: {help}")));
     };
     // How it fared here is only known where there is a home.
-    let met = if home.join("weir.db").is_file() { met(global, id).await? } else { None };
+    let is_known = home.join("weir.db").is_file() || access::server(global)?.is_some();
+    let met = if is_known { met(global, id).await? } else { None };
     if global.json {
         say!("{}", object(entry, met.as_ref()))?;
     } else {

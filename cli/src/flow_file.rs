@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use weir_core::mistake::{Mistake, Severity};
 use weir_engine::api::render_mistakes;
 use weir_engine::library::{Library, Loaded, Source};
+use weir_web::client::Client;
 
 use crate::args::Global;
 use crate::end::wrong;
@@ -58,6 +59,24 @@ pub(crate) fn find(called: &str) -> anyhow::Result<Flow> {
     let is_yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
     if is_yaml || called.starts_with(['/', '.']) {
         return Err(wrong(format!("there is no file {called}")));
+    }
+    Ok(Flow::Name(called.to_owned()))
+}
+
+/// As [`find`], where `server` may be asked: it knows flows by their names, whatever files are here.
+///
+/// # Errors
+/// As for [`find`], or a file is named that the server can't see.
+pub(crate) fn find_for(server: Option<&Client>, called: &str) -> anyhow::Result<Flow> {
+    let Some(server) = server else { return find(called) };
+    let path = Path::new(called);
+    let is_yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+    if is_yaml || called.starts_with(['/', '.']) {
+        return Err(wrong(format!(
+            "{called} is a file of this machine, and {} runs the flows that it knows\nhelp: name one of them, FLOW or \
+             PROJECT/FLOW; without WEIR_URL, or with --home, the file runs here",
+            server.place()
+        )));
     }
     Ok(Flow::Name(called.to_owned()))
 }

@@ -1,5 +1,7 @@
 //! `weir logs`: bytes as they were written, to standard output.
 
+mod from_server;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -39,6 +41,10 @@ struct Log {
 pub(crate) async fn logs(global: &Global, args: args::Logs) -> Ended {
     let access = Access::open(global, &format!("weir logs {}", args.run), Purpose::Look).await?;
     let shown = Shown { tail: args.tail, times: args.times };
+    if let Access::Server(client) = &access {
+        let client = std::sync::Arc::clone(client);
+        return from_server::logs(global, access, &client, &args, shown).await;
+    }
     match args.job.clone() {
         Some(job) => one(global, access, &args, &job, shown).await,
         None if args.follow && !access.is_local() => {
@@ -382,6 +388,12 @@ fn prefixed(path: &str, lines: &[u8]) -> Vec<u8> {
 /// # Errors
 /// There is no such attempt.
 pub(crate) async fn file_of(access: &mut Access, run: i64, path: &str) -> Result<PathBuf, Problem> {
+    if let Access::Server(client) = access {
+        return Err(Problem::call(format!(
+            "the logs of run {run} are at {}\nhelp: `weir logs {run} JOB | weir diagnose -` searches one of them here",
+            client.place()
+        )));
+    }
     Ok(ask(access, run, path, None).await?.folder.join("log"))
 }
 

@@ -21,6 +21,7 @@ mod flow_file;
 mod graph;
 mod hosts;
 mod keep;
+mod last_lines;
 mod lines;
 mod logs;
 mod params;

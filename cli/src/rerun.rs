@@ -27,7 +27,7 @@ pub(crate) async fn rerun(global: &Global, args: args::Rerun) -> Ended {
     if args.preview {
         return look(global, &args, from, &command).await;
     }
-    if args.detach.detach {
+    if args.detach.detach && access::server(global)?.is_none() {
         background::ensure(&access::home_path(global)?).await?;
     }
     let mut access = Access::open(global, &command, Purpose::Move).await?;

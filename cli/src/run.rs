@@ -1,7 +1,5 @@
 //! `weir run`.
 
-use std::path::Path;
-
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use weir_engine::api::{Problem, Request};
@@ -23,15 +21,15 @@ use crate::style::Style;
 pub(crate) async fn run(global: &Global, args: args::Run) -> Ended {
     let since = wall_clock();
     let mut given = params::read(&args.params.params, "-p")?;
-    let flow = flow_file::find(&args.flow)?;
+    let server = access::server(global)?;
+    let flow = flow_file::find_for(server.as_ref(), &args.flow)?;
     // What is wrong with a file is found before anything is opened, and told with the path that was typed.
-    let path = access::home_path(global)?;
     let command = format!("weir run {}", args.flow);
-    if args.detach.detach {
-        background::ensure(&path).await?;
+    if args.detach.detach && server.is_none() {
+        background::ensure(&access::home_path(global)?).await?;
     }
     let mut access = Access::open(global, &command, Purpose::Move).await?;
-    let begun = begin(global, &mut access, &args, flow, &mut given, &path).await;
+    let begun = begin(global, &mut access, &args, flow, &mut given).await;
     match begun {
         Ok(run) if args.detach.detach => detached(global, access, run).await,
         Ok(run) => attend::attend(global, access, &command, run, since).await,
@@ -48,7 +46,6 @@ async fn begin(
     args: &args::Run,
     flow: Flow,
     given: &mut Given,
-    home: &Path,
 ) -> anyhow::Result<i64> {
     let mut confirm = args.confirm.confirm.clone();
     let (file, loaded) = match &flow {
@@ -57,7 +54,7 @@ async fn begin(
             let library: &Library = if let Some(library) = access.library() {
                 library
             } else {
-                own = shipped::library(home).await?;
+                own = shipped::library(&access::home_path(global)?).await?;
                 &own
             };
             let loaded = flow_file::load(global, library, path)?;

@@ -129,8 +129,8 @@ async fn pause(global: &Global, flow: String, id: String, is_paused: bool) -> En
 }
 
 /// What a person calls a flow, as the engine takes it.
-fn called(flow: &str) -> anyhow::Result<String> {
-    Ok(match flow_file::find(flow)? {
+fn called(global: &Global, flow: &str) -> anyhow::Result<String> {
+    Ok(match flow_file::find_for(access::server(global)?.as_ref(), flow)? {
         Flow::File(path) => std::path::absolute(path)
             .context("the folder this runs in is gone")?
             .display()
@@ -140,7 +140,7 @@ fn called(flow: &str) -> anyhow::Result<String> {
 }
 
 pub(crate) async fn next(global: &Global, args: args::Next) -> Ended {
-    let flow = called(&args.flow)?;
+    let flow = called(global, &args.flow)?;
     let mut access = Access::open(global, "weir next", Purpose::Look).await?;
     let request = Request::Next { flow, schedule: args.schedule, after: None, count: args.count };
     let found = access.ask(request).await;
@@ -177,7 +177,7 @@ fn times(times: &Value, runs: Option<&[Value]>) -> String {
 }
 
 pub(crate) async fn backfill(global: &Global, args: args::Backfill) -> Ended {
-    let flow = called(&args.flow)?;
+    let flow = called(global, &args.flow)?;
     let purpose = if args.preview { Purpose::Look } else { Purpose::Move };
     let mut access = Access::open(global, "weir backfill", purpose).await?;
     let request = Request::Backfill {

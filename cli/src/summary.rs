@@ -1,8 +1,8 @@
 //! What is told when a run has ended or asks: what failed, its last words, what is known of it, what can be done now.
 
-use weir_core::ids::{AttemptId, RunId, TaskIx};
+use std::collections::BTreeMap;
+
 use weir_core::time::Timestamp;
-use weir_engine::home::Home;
 
 use crate::style::{Look, Style};
 use crate::terminal::clean;
@@ -12,13 +12,13 @@ use crate::view::{Diagnosis, Run, Task, span};
 pub(crate) const LAST_LINES: usize = 8;
 
 /// Failed jobs that are shown in full; the others by name.
-const IN_FULL: usize = 5;
+pub(crate) const IN_FULL: usize = 5;
 
-/// The end of a run in words. `last_lines` gives the last lines of a task's log.
+/// The end of a run in words. `last_lines` has the last lines of the tasks' logs, by their numbers.
 pub(crate) fn text(
     run: &Run,
     now: Timestamp,
-    last_lines: &dyn Fn(&Task) -> Vec<String>,
+    last_lines: &BTreeMap<u32, Vec<String>>,
     style: Style,
 ) -> String {
     let mut out = String::new();
@@ -57,7 +57,7 @@ fn add_failure(
     out: &mut String,
     run: &Run,
     task: &Task,
-    last_lines: &dyn Fn(&Task) -> Vec<String>,
+    last_lines: &BTreeMap<u32, Vec<String>>,
     style: Style,
 ) {
     let reason = task.reason.as_deref().unwrap_or("it failed");
@@ -69,7 +69,7 @@ fn add_failure(
         style.strong(&task.path),
         task.state
     );
-    for line in last_lines(task) {
+    for line in last_lines.get(&task.number).into_iter().flatten() {
         add!(out, "  {} {line}\n", style.faint("|"));
     }
     if let Some(diagnosis) = task.diagnoses.last() {
@@ -135,16 +135,6 @@ fn next_commands(run: &Run) -> Vec<String> {
     }
 }
 
-/// The last lines of a task's last attempt, read from the home's folder.
-pub(crate) fn last_lines(home: &Home, run: i64, task: &Task, lines: usize) -> Vec<String> {
-    let Some(attempt) = task.attempts.last() else { return Vec::new() };
-    let id = AttemptId { run: RunId(run), task: TaskIx(task.number), number: attempt.number };
-    let folder = weir_engine::engine::attempt_folder(home, id);
-    let bytes = weir_engine::logs::tail(&folder, lines).unwrap_or_default();
-    let lines = bytes.split(|byte| *byte == b'\n').map(clean).filter(|line| !line.is_empty());
-    lines.map(|line| crate::terminal::cut(&line, 400, "…")).collect()
-}
-
 /// A word as a shell takes it.
 pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@%+=,".contains(letter);
@@ -163,13 +153,9 @@ mod tests {
 
     fn told(run: &serde_json::Value) -> String {
         let run = Run::read(&json!({ "run": run })).expect("a run");
-        let last = |task: &Task| {
-            if task.attempts.is_empty() {
-                Vec::new()
-            } else {
-                vec!["first".to_owned(), "error: no space".to_owned()]
-            }
-        };
+        let lines = vec!["first".to_owned(), "error: no space".to_owned()];
+        let tried = run.tasks.iter().filter(|task| !task.attempts.is_empty());
+        let last = tried.map(|task| (task.number, lines.clone())).collect();
         text(&run, Timestamp::from_millis(65_000), &last, Style::plain())
     }
 

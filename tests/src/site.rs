@@ -36,12 +36,21 @@ impl Stage {
     /// # Panics
     /// It does not start.
     pub fn site(&self, flows: &[&str]) -> Site {
+        self.site_with("127.0.0.1:0", flows, &[])
+    }
+
+    /// As [`Self::site`], at this address and with more arguments.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn site_with(&self, listen: &str, flows: &[&str], more: &[&str]) -> Site {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.path().join("serve.log"))
             .expect("a log can be written");
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut command = self.command(&["serve", "--listen", listen]);
+        command.args(more);
         for folder in flows {
             command.arg("--flows").arg(self.path().join(folder));
         }
@@ -50,7 +59,8 @@ impl Stage {
         let mut next = || lines.next().and_then(Result::ok);
         let told = next().unwrap_or_else(|| panic!("it did not start: {}", self.read("serve.log")));
         let address = told
-            .strip_prefix("pages at http://")
+            .strip_prefix("pages at http")
+            .and_then(|rest| rest.strip_prefix("s").unwrap_or(rest).strip_prefix("://"))
             .and_then(|rest| rest.trim_end_matches('/').parse().ok())
             .unwrap_or_else(|| panic!("no address: {told}"));
         let is_first = !self.home().join("seen-first").exists();
@@ -118,6 +128,11 @@ impl Site {
     /// Asks it to stop, and waits until it has.
     pub fn stop(mut self) {
         self.end(Signal::TERM);
+    }
+
+    /// Kills it.
+    pub fn kill(mut self) {
+        self.end(Signal::KILL);
     }
 
     fn end(&mut self, signal: Signal) {

@@ -6,6 +6,8 @@ mod api;
 mod arrows;
 #[path = "it/browser.rs"]
 mod browser;
+#[path = "it/elsewhere.rs"]
+mod elsewhere;
 #[path = "it/homes.rs"]
 mod homes;
 #[path = "it/hosts.rs"]

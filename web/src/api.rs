@@ -1,6 +1,9 @@
 //! REST under `/api/v1`: the same that pages do, for programs.
 
+pub(crate) mod ask;
 pub(crate) mod flows;
+pub(crate) mod log;
+pub(crate) mod once;
 pub(crate) mod openapi;
 pub(crate) mod people;
 pub(crate) mod runs;
@@ -26,6 +29,8 @@ const CHANGE: Need = Need::Role(Role::Author);
 /// Method, address, need.
 pub(crate) const CALLS: &[(&str, &str, Need)] = &[
     ("GET", "/api/v1/openapi.json", Need::Nobody),
+    // Each request says by itself what more it needs.
+    ("POST", "/api/v1/ask", LOOK),
     ("GET", "/api/v1/flows", LOOK),
     ("GET", "/api/v1/flows/{project}/{flow}", LOOK),
     ("POST", "/api/v1/flows/{project}/{flow}/runs", RUN),
@@ -61,6 +66,7 @@ pub(crate) const CALLS: &[(&str, &str, Need)] = &[
 pub(crate) fn router() -> Router<Shared> {
     Router::new()
         .route("/api/v1/openapi.json", get(openapi::show))
+        .route("/api/v1/ask", post(ask::ask))
         .route("/api/v1/flows", get(flows::list))
         .route("/api/v1/flows/{project}/{flow}", get(flows::show))
         .route("/api/v1/flows/{project}/{flow}/runs", post(flows::begin))

@@ -62,6 +62,16 @@ impl PageError {
         Self::new(Kind::NoPage, "")
     }
 
+    /// Something that is asked for by its name is not there, or may not be seen.
+    pub(crate) fn no_such(detail: impl Into<String>) -> Self {
+        Self::new(Kind::NoPage, detail)
+    }
+
+    /// What was given to log in with is not valid any more.
+    pub(crate) fn no_longer(detail: impl Into<String>) -> Self {
+        Self::new(Kind::NoLogin, detail)
+    }
+
     pub(crate) fn no_method() -> Self {
         Self::new(Kind::NoMethod, "")
     }

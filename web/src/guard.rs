@@ -19,6 +19,9 @@ use crate::who::{self, Who};
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// The header in which the API says which Weir it is.
+pub(crate) const VERSION_HEADER: &str = "weir-version";
+
 pub(crate) async fn guard(
     State(site): State<Shared>,
     path: Option<MatchedPath>,
@@ -79,7 +82,9 @@ async fn admit(
                 let to = crate::form::encoded(to);
                 Ok(Some(Redirect::to(&format!("/login?to={to}")).into_response()))
             }
-            Need::Login | Need::Role(_) | Need::Admin => Err(PageError::no_login()),
+            Need::Login | Need::Role(_) | Need::Admin => {
+                Err(who::why_not(site, headers).await?.unwrap_or_else(PageError::no_login))
+            }
         };
     };
     if who.is_one_time && !matches!(need, Need::Nobody | Need::Login) {
@@ -143,6 +148,9 @@ fn dress(mut response: Response, shell: Shell, uri: &Uri, method: &Method) -> Re
     set(header::CACHE_CONTROL, "no-store");
     set(header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
     set(header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    if is_api(uri) {
+        set(header::HeaderName::from_static(VERSION_HEADER), env!("CARGO_PKG_VERSION"));
+    }
     if *method == Method::HEAD {
         *response.body_mut() = axum::body::Body::empty();
     }

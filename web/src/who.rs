@@ -73,12 +73,8 @@ impl Who {
 pub(crate) async fn find(site: &Site, headers: &HeaderMap) -> Result<Option<Who>, PageError> {
     let store = site.handle.store();
     let now = wall_clock();
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let token = value.to_str().ok().and_then(|text| {
-            let (scheme, token) = text.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-        });
-        let Some(token) = token else { return Ok(None) };
+    if headers.contains_key(header::AUTHORIZATION) {
+        let Some(token) = bearer(headers) else { return Ok(None) };
         let Some(row) = store.token(&password::digest(token)).await? else { return Ok(None) };
         if row.expires_at.is_some_and(|at| at <= now) {
             return Ok(None);
@@ -105,6 +101,25 @@ pub(crate) async fn find(site: &Site, headers: &HeaderMap) -> Result<Option<Who>
         is_one_time: person.is_one_time,
         roles: person.roles.into_iter().filter_map(role).collect(),
     }))
+}
+
+/// Why a token is not taken, where that helps its owner: it was right, and has expired.
+pub(crate) async fn why_not(
+    site: &Site,
+    headers: &HeaderMap,
+) -> Result<Option<PageError>, PageError> {
+    let Some(token) = bearer(headers) else { return Ok(None) };
+    let Some(row) = site.handle.store().token(&password::digest(token)).await? else {
+        return Ok(None);
+    };
+    let gone = row.expires_at.filter(|at| *at <= wall_clock());
+    Ok(gone.map(|at| PageError::no_longer(format!("the token `{}` expired at {at}", row.name))))
+}
+
+/// The token that a request comes with.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
 /// The value of a cookie.

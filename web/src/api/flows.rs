@@ -13,12 +13,11 @@ use weir_engine::people::Role;
 use weir_engine::plan;
 
 use crate::address::{Path, Query};
-use crate::api::{Body, List, limit};
+use crate::api::{Body, List, limit, once};
 use crate::error::PageError;
 use crate::flows;
 use crate::form;
 use crate::pages::begin::note;
-use crate::password::digest;
 use crate::site::Shared;
 use crate::who::{Origin, Who};
 
@@ -122,51 +121,24 @@ pub(crate) async fn begin(
 ) -> Result<Response, PageError> {
     let project = form::project(&project);
     me.must(Role::Operator, project)?;
-    let once = once(&headers)?;
     let asked = json!([project, name, new.params, new.confirm, new.only, new.from, new.skip]);
-    let fingerprint = digest(&asked.to_string());
-    let held = once.as_ref().map(|key| site.once(&me.name, key));
-    // While one is carried out, those with the same key wait; then they are told of the same run.
-    let _turn = match &held {
-        Some(lock) => Some(lock.lock().await),
-        None => None,
-    };
-    if let Some(key) = &once
-        && let Some(row) = site.handle.store().request(&me.name, key).await?
-    {
-        if row.fingerprint != fingerprint {
-            return Err(PageError::conflict(
-                "this Idempotency-Key was used for a request that asks for something else",
-            ));
-        }
-        return Ok(made(row.run));
+    let mut what = String::new();
+    let begun = once::begin(&site, &me, &headers, &asked, async || {
+        let loaded = flows::load(&site, project, &name).await?;
+        what = format!("{}/{}", loaded.version.project, loaded.version.flow);
+        Ok(Begin {
+            params: new.params,
+            confirm: new.confirm,
+            choice: Choice { only: new.only, from: new.from, skip: new.skip },
+            ..Begin::flow(loaded, &me.name)
+        })
+    });
+    let begun = begun.await?;
+    if begun.is_new {
+        let after = Some(format!("run {}", begun.run));
+        note(&site, &me, &origin, "run.begin", &what, after).await?;
     }
-    let loaded = flows::load(&site, project, &name).await?;
-    let what = format!("{}/{}", loaded.version.project, loaded.version.flow);
-    let begin = Begin {
-        params: new.params,
-        confirm: new.confirm,
-        choice: Choice { only: new.only, from: new.from, skip: new.skip },
-        request: once.map(|key| (key, fingerprint)),
-        ..Begin::flow(loaded, &me.name)
-    };
-    let run = site.handle.begin(begin).await?;
-    note(&site, &me, &origin, "run.begin", &what, Some(format!("run {run}"))).await?;
-    Ok(made(run.0))
-}
-
-fn once(headers: &HeaderMap) -> Result<Option<String>, PageError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    match value.to_str() {
-        Ok(key) if is_key(key) => Ok(Some(key.to_owned())),
-        Ok(_) | Err(_) => {
-            Err(PageError::bad("an Idempotency-Key has 1 to 200 letters, digits and signs"))
-        }
-    }
-}
-
-fn is_key(key: &str) -> bool {
-    (1..=200).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+    Ok(made(begun.run.0))
 }
 
 /// A run that was begun.

@@ -32,8 +32,46 @@ const fn said(
     Said { method, path, summary, query, body, answer }
 }
 
+/// What can be asked as the command line does.
+const CALLED: [&str; 24] = [
+    "hello",
+    "begin",
+    "rerun",
+    "preview",
+    "wish",
+    "show",
+    "runs",
+    "events",
+    "watch",
+    "log",
+    "schedules",
+    "next",
+    "fires",
+    "flows",
+    "pause-schedule",
+    "resume-schedule",
+    "backfill",
+    "signatures",
+    "diagnoses",
+    "secret-set",
+    "secret-list",
+    "secret-remove",
+    "verify",
+    "people",
+];
+
 const SAID: &[Said] = &[
     said("GET", "/openapi.json", "This description", &[], None, (200, Some("Any"))),
+    said(
+        "POST",
+        "/ask",
+        "What `weir` asks when WEIR_URL is set: the requests of the home's socket, for programs of the same version only. With \
+         `watch` the answer is a line for each event. Sent again with the same Idempotency-Key, `begin` and `rerun` answer \
+         with the same run",
+        &[],
+        Some("Ask"),
+        (200, None),
+    ),
     said("GET", "/flows", "The flows that are known", PAGED, None, (200, Some("Flows"))),
     said(
         "GET",
@@ -89,8 +127,9 @@ const SAID: &[Said] = &[
     said(
         "GET",
         "/runs/{id}/tasks/{path}",
-        "A task; with `/log` behind its path its log, of which a Range may be asked",
-        &[("attempt", "integer")],
+        "A task; with `/log` behind its path its log, of which a Range may be asked, or the last lines (`tail`), each line \
+         behind the time it was written (`times`), and all that comes until the attempt has ended (`follow`)",
+        &[("attempt", "integer"), ("tail", "integer"), ("times", "boolean"), ("follow", "boolean")],
         None,
         (200, Some("Task")),
     ),
@@ -235,7 +274,7 @@ fn operation(said: &Said, need: Need) -> Value {
     for (name, kind) in said.query {
         parameters.push(json!({ "name": name, "in": "query", "schema": query(said, name, kind) }));
     }
-    if said.path.ends_with("/runs") && said.method == "POST" {
+    if (said.path.ends_with("/runs") || said.path == "/ask") && said.method == "POST" {
         parameters.push(json!({
             "name": "Idempotency-Key", "in": "header", "schema": { "type": "string", "pattern": "^[!-~]{1,200}$" },
         }));
@@ -274,6 +313,7 @@ fn query(said: &Said, name: &str, kind: &str) -> Value {
         "cursor" if said.path.ends_with("/fires") => {
             json!({ "type": "string", "format": "date-time", "description": "the `next` of an earlier page" })
         }
+        "tail" => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
         "after" => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
         "state" => json!({ "type": "string", "enum": STATES }),
         "cursor" if !["/flows", "/schedules"].contains(&said.path) => {
@@ -314,6 +354,10 @@ fn responses(said: &Said, need: Need) -> Map<String, Value> {
         ("GET", "/runs/{id}") => {
             add(304, json!({ "description": "As it was when its ETag was given" }));
         }
+        ("POST", "/ask") => {
+            let none = json!({});
+            answer["content"] = json!({ "application/json": none, "application/x-ndjson": none });
+        }
         ("GET", "/runs/{id}/events") => answer["content"] = json!({ "text/event-stream": {} }),
         ("GET", "/runs/{id}/tasks/{path}") => {
             let log = text("text/plain");
@@ -344,6 +388,10 @@ fn responses(said: &Said, need: Need) -> Map<String, Value> {
 fn schemas() -> Map<String, Value> {
     let texts = json!({ "type": "array", "items": { "type": "string" } });
     let given = json!({
+        "Ask": {
+            "type": "object", "required": ["call"], "description": "the other members belong to the call",
+            "properties": { "call": { "type": "string", "enum": CALLED } },
+        },
         "NewRun": {
             "type": "object", "additionalProperties": false,
             "properties": {

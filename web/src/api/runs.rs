@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body as RawBody;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -22,12 +21,12 @@ use weir_engine::store::rows::RunRow;
 
 use crate::address::{Path, Query};
 use crate::api::flows::made;
-use crate::api::{Body, List, cursor, limit};
+use crate::api::{Body, List, cursor, limit, log};
 use crate::error::PageError;
 use crate::pages::begin::note;
 use crate::pages::run::{allowed, read, wish};
 use crate::pages::runs::{self, seen};
-use crate::pages::{log, task};
+use crate::pages::task;
 use crate::site::{Shared, stopped};
 use crate::who::{Origin, Who};
 
@@ -61,7 +60,7 @@ pub(crate) async fn list(
     Ok(Json(List { items, next: next.map(|next| next.to_string()) }))
 }
 
-fn head(row: &RunRow) -> Value {
+pub(crate) fn head(row: &RunRow) -> Value {
     json!({
         "id": row.id, "project": row.project, "flow": row.flow, "version": row.version,
         "state": RunState::from_code(row.state).map(RunState::name), "reason": row.reason, "origin": row.origin,
@@ -205,59 +204,20 @@ macro_rules! wishes {
 }
 wishes! { cancel kill pause resume }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Which {
-    attempt: Option<u32>,
-}
-
 /// A task, or behind `/log` its log.
 pub(crate) async fn task(
     State(site): State<Shared>,
     me: Who,
     headers: HeaderMap,
     Path((id, path)): Path<(i64, String)>,
-    Query(which): Query<Which>,
+    Query(which): Query<log::Which>,
 ) -> Result<Response, PageError> {
     let mut run = read(&site, &me, id).await?;
     if let Some(place) = run.tasks.iter().position(|task| task.path == path) {
         return Ok(Json(json!({ "task": run.tasks.swap_remove(place) })).into_response());
     }
     let path = path.strip_suffix("/log").ok_or_else(PageError::no_page)?;
-    let (folder, ..) = task::folder(&site, id, path, which.attempt).await?;
-    let range =
-        headers.get(header::RANGE).and_then(|value| value.to_str().ok()?.strip_prefix("bytes="));
-    let kind = (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned());
-    let Some(range) = range else {
-        let accepts = (header::ACCEPT_RANGES, "bytes".to_owned());
-        return Ok(([kind, accepts], log::whole(folder)).into_response());
-    };
-    /// The longest part that is sent at once.
-    const LONGEST: u64 = 16 * 1024 * 1024;
-    let range = range.to_owned();
-    let read = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
-        let Some(mut reader) = crate::logs::open(&folder)? else { return Ok((0, None)) };
-        let size = reader.size()?;
-        let wanted = range.split_once('-').and_then(|(from, to)| match (from, to) {
-            ("", last) => Some((size.saturating_sub(last.parse().ok()?), size)),
-            (from, "") => Some((from.parse().ok()?, size)),
-            (from, to) => Some((from.parse().ok()?, to.parse::<u64>().ok()?.saturating_add(1))),
-        });
-        let Some((from, to)) = wanted.filter(|(from, to)| from < to && *from < size) else {
-            return Ok((size, None));
-        };
-        let to = to.min(size).min(from + LONGEST);
-        Ok((size, Some((from, to, reader.read(from..to)?))))
-    });
-    let (size, part) = read.await.map_err(PageError::broken)??;
-    let Some((from, to, bytes)) = part else {
-        let range = format!("bytes */{size}");
-        let headers = [(header::CONTENT_RANGE, range), kind];
-        return Ok((StatusCode::RANGE_NOT_SATISFIABLE, headers).into_response());
-    };
-    let range = format!("bytes {from}-{}/{size}", to - 1);
-    let headers = [(header::CONTENT_RANGE, range), kind];
-    Ok((StatusCode::PARTIAL_CONTENT, headers, RawBody::from(bytes)).into_response())
+    log::show(site, &headers, id, path, which).await
 }
 
 /// The values of an answer.

@@ -12,17 +12,17 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
 use serde_json::Value;
 use weir_core::diagnose::{compile_pattern, draft_entry, draft_pattern};
-use weir_engine::logs::Follow;
 use weir_engine::people::Role;
 
 use crate::address::{Path, Query};
 use crate::error::PageError;
 use crate::form::{Fields, task_address};
+use crate::growing::Growing;
 use crate::logs;
 use crate::pages::run::allowed;
 use crate::pages::task::{self, Which};
 use crate::shell::{Page, Shell};
-use crate::site::{Shared, stopped};
+use crate::site::Shared;
 use crate::who::Who;
 
 /// The whole log as it is.
@@ -77,36 +77,25 @@ pub(crate) async fn live(
     headers: axum::http::HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, PageError> {
     allowed(&site, &me, id, Role::Viewer).await?;
-    let (folder, ..) = task::folder(&site, id, &which.path, which.attempt).await?;
+    let (folder, number, _) = task::folder(&site, id, &which.path, which.attempt).await?;
     // A browser that comes back says what it has seen.
     let seen = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
     let from: u64 = seen.unwrap_or(which.from);
-    let mut stopping = site.stopping.clone();
     let (sender, receiver) = tokio::sync::mpsc::channel::<Event>(4);
-    let path = which.path.clone();
+    let mut growing = Growing::new(site, &folder, (id, which.path, number));
+    growing.begin_at(from);
     tokio::spawn(async move {
-        let mut follow = Follow::new(&folder, from);
         let mut at = from;
         let mut rest: Vec<u8> = Vec::new();
         loop {
             let piece = tokio::select! {
                 () = sender.closed() => return,
-                () = stopped(&mut stopping) => return,
-                piece = follow.next() => piece,
-                // Work without processes leaves no end in its folder: the task tells.
-                () = tokio::time::sleep(Duration::from_secs(1)) => {
-                    match task::folder(&site, id, &path, which.attempt).await {
-                        Ok((_, _, true)) => continue,
-                        _ => match follow.rest() {
-                            Ok(bytes) if !bytes.is_empty() => Ok(Some(bytes)),
-                            _ => Ok(None),
-                        },
-                    }
-                }
+                piece = growing.next() => piece,
             };
             let bytes = match piece {
-                Ok(Some(bytes)) => bytes,
+                Ok(Some((_, bytes))) => bytes,
                 Ok(None) => break,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return,
                 Err(error) => {
                     tracing::warn!("a log can't be followed: {error}");
                     break;
