@@ -346,9 +346,11 @@ impl Client {
             _ => detail,
         };
         if version != VERSION && status.is_client_error() {
-            message.push_str(&format!(
-                "\nhelp: {place} is Weir {version}, this is Weir {VERSION}; the same version understands all that is asked"
-            ));
+            message += &[
+                &format!("\nhelp: {place} is Weir {version}, this is Weir {VERSION};"),
+                " the same version understands all that is asked",
+            ]
+            .concat();
         }
         let is_ours = status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
         if is_ours { Problem::call(message) } else { Problem::inner(format!("{place}: {message}")) }

@@ -53,14 +53,14 @@ pub(crate) async fn ask(
                 let choice = Choice { only, from, skip };
                 Ok(Begin { params, confirm, choice, ..Begin::flow(loaded, &me.name) })
             });
-            told_once(begun.await?, &mut audit)
+            told_once(&begun.await?, &mut audit)
         }
         Request::Rerun { run, from, newest, params, confirm, .. } => {
             let asked = json!(["rerun", run, from, newest, params, confirm]);
             let begun = once::begin(&site, &me, &headers, &asked, async || {
                 Ok(Begin { params, confirm, ..Begin::rerun(RunId(run), from, newest, &me.name) })
             });
-            told_once(begun.await?, &mut audit)
+            told_once(&begun.await?, &mut audit)
         }
         Request::Runs { project, flow, state, before, limit } => {
             let which = runs::Asked {
@@ -103,7 +103,7 @@ pub(crate) async fn ask(
 }
 
 /// The answer about a run that was begun. If it had been begun before, the audit knows of it.
-fn told_once<T>(begun: once::Begun, audit: &mut Option<T>) -> Value {
+fn told_once<T>(begun: &once::Begun, audit: &mut Option<T>) -> Value {
     if !begun.is_new {
         *audit = None;
     }
