@@ -6,9 +6,14 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 /// Weir runs flows: jobs in YAML, in order, again if they fail, cured if the failure is known, and through a crash.
 #[derive(Parser, Debug)]
-#[command(name = "weir", version, max_term_width = 100, after_help = "\
+#[command(
+    name = "weir",
+    version,
+    max_term_width = 100,
+    after_help = "\
 With WEIR_URL (http://127.0.0.1:8180, https://weir.example.org) commands ask the server there, with the token in
-WEIR_TOKEN. --home goes before it.")]
+WEIR_TOKEN. --home goes before it."
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -72,6 +77,7 @@ changes nothing and is told of by `weir schedules`.
 Examples:
   weir serve
   weir serve --flows /srv/flows
+  weir serve --listen 0.0.0.0:8443 --tls-cert weir.pem --tls-key weir.key
   weir --home /srv/weir serve --slots 16")]
     Serve(Serve),
     /// Find every mistake of flows, projects and catalogue files, without running anything
@@ -351,6 +357,16 @@ pub(crate) struct Serve {
     /// A folder whose flows are in effect: shown, started, run by their schedules (may be given again)
     #[arg(long, value_name = "DIR")]
     pub(crate) flows: Vec<PathBuf>,
+    /// Speak TLS with the certificate in this file (PEM, with those that it rests on behind it); read again when it
+    /// changes, or at SIGHUP
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// A proxy whose X-Forwarded-For and X-Forwarded-Proto are believed: an address, or ADDR/BITS (may be given again)
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) proxy: Vec<weir_web::Proxy>,
     /// Serve no pages
     #[arg(long)]
     pub(crate) no_web: bool,

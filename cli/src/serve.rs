@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use weir_engine::api::{self, Request};
 use weir_engine::engine::Handle;
-use weir_web::{Config, Server};
+use weir_web::{Config, Files, Server};
 
 use crate::access::{self, Access, Purpose, moves_any};
 use crate::args::{self, Global};
@@ -70,10 +70,19 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
             moving.len()
         );
     }
-    let is_idle = tokio::select! {
-        _ = interrupt.recv() => false,
-        _ = terminate.recv() => false,
-        () = idle(local.handle()), if args.until_idle => true,
+    let has_tls = pages.as_ref().is_some_and(Server::has_tls);
+    let mut hang_up = if has_tls { Some(signal(SignalKind::hangup())?) } else { None };
+    let is_idle = loop {
+        tokio::select! {
+            _ = interrupt.recv() => break false,
+            _ = terminate.recv() => break false,
+            () = told(hang_up.as_mut()) => {
+                if let Some(pages) = &pages {
+                    pages.read_certificate_again();
+                }
+            }
+            () = idle(local.handle()), if args.until_idle => break true,
+        }
     };
     if let Some(pages) = pages {
         pages.stop().await;
@@ -104,15 +113,24 @@ async fn begin_pages(handle: &Handle, args: &args::Serve) -> anyhow::Result<Opti
         }
         flows.push(whole);
     }
-    let config = Config { listen: args.listen, is_open: args.insecure, flows };
+    let certificate = args.tls_cert.clone().zip(args.tls_key.clone());
+    let config = Config {
+        listen: args.listen,
+        is_open: args.insecure,
+        certificate: certificate.map(|(certificate, key)| Files { certificate, key }),
+        proxies: args.proxy.clone(),
+        flows,
+    };
     let started = match Server::start(config, handle.clone()).await {
         Ok(started) => started,
-        Err(error @ weir_web::Error::Beyond(_)) => return Err(wrong(error.to_string())),
+        Err(error @ (weir_web::Error::Beyond(_) | weir_web::Error::Certificate(_))) => {
+            return Err(wrong(error.to_string()));
+        }
         Err(error) => return Err(error.into()),
     };
     let mut out = std::io::stdout();
     // Who reads this may be gone: that is no reason not to serve.
-    let _ = writeln!(out, "pages at http://{}/", started.server.address());
+    let _ = writeln!(out, "pages at {}", started.server.url());
     if let Some((name, password)) = started.first {
         let _ = writeln!(
             out,
@@ -121,6 +139,16 @@ async fn begin_pages(handle: &Handle, args: &args::Serve) -> anyhow::Result<Opti
     }
     let _ = out.flush();
     Ok(Some(started.server))
+}
+
+/// Returns when a signal comes; never if none is waited for.
+async fn told(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// The folders to be watched, by their whole paths.

@@ -42,7 +42,11 @@ mod schedule_pages;
 mod schedules;
 #[path = "it/secrets.rs"]
 mod secrets;
+#[path = "it/serve.rs"]
+mod serve;
 #[path = "it/shipped.rs"]
 mod shipped;
 #[path = "it/tidy.rs"]
 mod tidy;
+#[path = "it/tls.rs"]
+mod tls;

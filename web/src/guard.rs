@@ -1,19 +1,23 @@
 //! Before each request: who is it, may they, does it come from our own pages. After it: headers that keep browsers
 //! from doing what no page of ours asks for, and errors as pages or problem+json.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use axum::Json;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
 
 use crate::error::{Kind, PageError};
+use crate::jar::Jar;
 use crate::pages::trouble;
+use crate::proxies;
 use crate::routes::{Need, methods_of, need_of};
 use crate::shell::Shell;
 use crate::site::Shared;
-use crate::who::{self, Who};
+use crate::who::{self, Origin, Who};
 
 /// No inline script or style, nothing from elsewhere, no frame around us, forms only to us.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -31,8 +35,15 @@ pub(crate) async fn guard(
     let uri = request.uri().clone();
     let method = request.method().clone();
     let headers = request.headers().clone();
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
+    let asked = proxies::asked(&site.net.proxies, peer, site.net.has_tls, &headers);
+    let jar = Jar { is_secure: asked.is_secure };
+    request.extensions_mut().insert(jar);
+    request.extensions_mut().insert(Origin(asked.from.to_string()));
     let mut who = None;
-    let response = match admit(&site, path.as_ref(), (&method, &uri, &headers), &mut who).await {
+    let asked = (&method, &uri, &headers, jar);
+    let response = match admit(&site, path.as_ref(), asked, &mut who).await {
         Ok(None) => {
             if let Some(who) = &who {
                 request.extensions_mut().insert(who.clone());
@@ -57,21 +68,21 @@ pub(crate) async fn guard(
 async fn admit(
     site: &Shared,
     path: Option<&MatchedPath>,
-    (method, uri, headers): (&Method, &Uri, &HeaderMap),
+    (method, uri, headers, jar): (&Method, &Uri, &HeaderMap, Jar),
     found: &mut Option<Who>,
 ) -> Result<Option<Response>, PageError> {
     if !(method.is_safe() || is_our_own(headers)) {
         return Err(PageError::foreign());
     }
     let Some(path) = path else {
-        *found = who::find(site, headers).await?;
+        *found = who::find(site, headers, jar).await?;
         return Err(PageError::no_page());
     };
     let need = need_of(method, path.as_str());
     if need == Some(Need::Nobody) && path.as_str().starts_with("/assets/") {
         return Ok(None);
     }
-    *found = who::find(site, headers).await?;
+    *found = who::find(site, headers, jar).await?;
     let Some(need) = need else { return Err(PageError::no_method()) };
     let is_page = !is_api(uri) && *method == Method::GET;
     let Some(who) = &*found else {

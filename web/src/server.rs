@@ -5,13 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use weir_engine::engine::Handle;
 use weir_engine::people::{Ask, Asker, Role};
 
-use crate::site::Site;
+use crate::certificate::{Certificate, CertificateError, Files};
+use crate::front::Front;
+use crate::proxies::Proxy;
+use crate::site::{Net, Site};
 use crate::{password, routes};
 
 /// How long open connections may take after they were asked to end.
@@ -22,8 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Whoever starts it knows that others can listen in: no TLS is spoken here.
+    /// Whoever starts it knows that others can listen in where no TLS is spoken.
     pub is_open: bool,
+    /// The certificate, if TLS is spoken.
+    pub certificate: Option<Files>,
+    /// The proxies that are believed when they say for whom they ask.
+    pub proxies: Vec<Proxy>,
     /// Folders with flows.
     pub flows: Vec<PathBuf>,
 }
@@ -33,8 +41,9 @@ pub struct Config {
 pub enum Error {
     /// Others could listen in.
     #[error(
-        "{0} can be reached by other machines, and what is sent there can be read on the way\nhelp: listen on 127.0.0.1 and \
-         put a proxy with TLS before it, or give --insecure if the network is trusted"
+        "{0} can be reached by other machines, and what is sent there can be read on the way\nhelp: give a certificate \
+         with --tls-cert and --tls-key; or listen on 127.0.0.1 and put a proxy with TLS before it; or give --insecure if the \
+         network is trusted"
     )]
     Beyond(SocketAddr),
     /// The address is taken or not ours.
@@ -47,6 +56,9 @@ pub enum Error {
         /// Why.
         cause: std::io::Error,
     },
+    /// There is no certificate to serve with.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The first administrator could not be made.
     #[error("the first administrator can't be made: {0}")]
     First(String),
@@ -56,6 +68,8 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    has_tls: bool,
+    read_again: watch::Sender<()>,
     stop: watch::Sender<bool>,
     task: JoinHandle<std::io::Result<()>>,
 }
@@ -76,7 +90,9 @@ impl Server {
     /// # Errors
     /// The address can't be used.
     pub async fn start(config: Config, handle: Handle) -> Result<Started, Error> {
-        if !config.listen.ip().is_loopback() && !config.is_open {
+        let certificate = config.certificate.map(Certificate::read).transpose()?;
+        let has_tls = certificate.is_some();
+        if !config.listen.ip().is_loopback() && !config.is_open && !has_tls {
             return Err(Error::Beyond(config.listen));
         }
         let unheard = |cause| Error::Listen { address: config.listen, cause };
@@ -84,23 +100,40 @@ impl Server {
         let address = listener.local_addr().map_err(unheard)?;
         let first = first_administrator(&handle).await?;
         let (stop, stopping) = watch::channel(false);
-        let site = Arc::new(Site::new(handle, config.flows, stopping.clone()));
+        let (read_again, again) = watch::channel(());
+        if let Some(certificate) = &certificate {
+            tokio::spawn(Arc::clone(certificate).follow(again, stopping.clone()));
+        }
+        let front = Front::new(listener, certificate).map_err(unheard)?;
+        let net = Net { has_tls, proxies: config.proxies };
+        let site = Arc::new(Site::new(handle, config.flows, net, stopping.clone()));
         let service = routes::router(site).into_make_service_with_connect_info::<SocketAddr>();
         let mut told = stopping;
         let task = tokio::spawn(async move {
-            axum::serve(listener, service)
+            // What is done to each line is nothing; but so its address is known to whom asks for it.
+            axum::serve(front.tap_io(|_| ()), service)
                 .with_graceful_shutdown(async move {
                     // An error says that the server itself is gone.
                     let _ = told.wait_for(|stops| *stops).await;
                 })
                 .await
         });
-        Ok(Started { server: Self { address, stop, task }, first })
+        Ok(Started { server: Self { address, has_tls, read_again, stop, task }, first })
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where the pages are.
+    pub fn url(&self) -> String {
+        format!("{}://{}/", if self.has_tls { "https" } else { "http" }, self.address)
+    }
+
+    /// Whether it has a certificate.
+    pub fn has_tls(&self) -> bool {
+        self.has_tls
+    }
+
+    /// Reads the certificate again.
+    pub fn read_certificate_again(&self) {
+        self.read_again.send_replace(());
     }
 
     /// Takes no more requests, lets those under way end, and returns.

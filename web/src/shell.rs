@@ -10,7 +10,8 @@ use axum::response::{Html, IntoResponse, Response};
 
 use crate::assets;
 use crate::error::PageError;
-use crate::who::{Who, cookie};
+use crate::jar::cookie;
+use crate::who::Who;
 use crate::words::{Lang, Words};
 
 /// The cookies that remember what a reader prefers.

@@ -8,12 +8,22 @@ use tokio::sync::watch;
 use weir_core::time::Timestamp;
 use weir_engine::engine::{Handle, wall_clock};
 
+use crate::proxies::Proxy;
 use crate::throttle::Throttle;
+
+/// How requests come in.
+pub(crate) struct Net {
+    /// TLS is spoken here.
+    pub(crate) has_tls: bool,
+    /// The proxies that are believed.
+    pub(crate) proxies: Vec<Proxy>,
+}
 
 /// What all requests share.
 pub(crate) struct Site {
     pub(crate) handle: Handle,
     pub(crate) folders: Vec<PathBuf>,
+    pub(crate) net: Net,
     pub(crate) throttle: Throttle,
     /// Becomes true when the server stops: streams end then.
     pub(crate) stopping: watch::Receiver<bool>,
@@ -32,11 +42,13 @@ impl Site {
     pub(crate) fn new(
         handle: Handle,
         folders: Vec<PathBuf>,
+        net: Net,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self {
             handle,
             folders,
+            net,
             throttle: Throttle::default(),
             stopping,
             started_at: wall_clock(),

@@ -1,19 +1,15 @@
 //! Who makes a request: somebody who has logged in, or a program with a token; and what they may do where.
 
-use std::net::SocketAddr;
-
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use weir_engine::engine::wall_clock;
 use weir_engine::people::{Asker, Role};
 
 use crate::error::PageError;
+use crate::jar::Jar;
 use crate::password;
 use crate::site::Site;
-
-/// The name of the session's cookie.
-pub(crate) const COOKIE: &str = "weir_session";
 
 /// Who makes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +23,7 @@ pub(crate) struct Who {
     roles: Vec<(String, Role)>,
 }
 
-/// Where a request comes from: the address of the other side.
+/// Where a request comes from: the address of the other side, or what a proxy that is believed says.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin(pub(crate) String);
 
@@ -70,7 +66,11 @@ impl Who {
 }
 
 /// Finds out who makes a request. `None` if it does not say, or what it says is not valid (any more).
-pub(crate) async fn find(site: &Site, headers: &HeaderMap) -> Result<Option<Who>, PageError> {
+pub(crate) async fn find(
+    site: &Site,
+    headers: &HeaderMap,
+    jar: Jar,
+) -> Result<Option<Who>, PageError> {
     let store = site.handle.store();
     let now = wall_clock();
     if headers.contains_key(header::AUTHORIZATION) {
@@ -88,7 +88,7 @@ pub(crate) async fn find(site: &Site, headers: &HeaderMap) -> Result<Option<Who>
             roles: roles.into_iter().collect(),
         }));
     }
-    let Some(cookie) = cookie(headers, COOKIE) else { return Ok(None) };
+    let Some(cookie) = jar.session(headers) else { return Ok(None) };
     let Some(session) = store.session(&password::digest(&cookie)).await? else { return Ok(None) };
     if session.expires_at <= now {
         return Ok(None);
@@ -122,19 +122,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
-/// The value of a cookie.
-pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .find_map(|pair| {
-            let (found, value) = pair.trim().split_once('=')?;
-            (found == name).then(|| value.to_owned())
-        })
-}
-
 impl<S: Sync> FromRequestParts<S> for Who {
     type Rejection = PageError;
 
@@ -147,8 +134,7 @@ impl<S: Sync> FromRequestParts<S> for Origin {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
-        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Ok(Self(address.map_or_else(String::new, |ConnectInfo(address)| address.ip().to_string())))
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self(String::new())))
     }
 }
 

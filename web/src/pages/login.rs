@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use std::time::Duration;
@@ -13,10 +13,11 @@ use weir_engine::store::people::{Change, SessionRow};
 use crate::address::Query;
 use crate::error::PageError;
 use crate::form::{Fields, own_page};
+use crate::jar::Jar;
 use crate::password;
 use crate::shell::{LANG_COOKIE, Page, Shell, THEME_COOKIE};
 use crate::site::{Shared, Site};
-use crate::who::{self, COOKIE, Origin, Who};
+use crate::who::{self, Origin, Who};
 use crate::words::Lang;
 
 /// How long a session lasts.
@@ -59,6 +60,7 @@ pub(crate) async fn form(s: Shell, Query(To { to }): Query<To>) -> Response {
 pub(crate) async fn log_in(
     State(site): State<Shared>,
     s: Shell,
+    jar: Jar,
     Origin(origin): Origin,
     headers: HeaderMap,
     fields: Fields,
@@ -82,7 +84,8 @@ pub(crate) async fn log_in(
     }
     site.throttle.forget(&keys);
     // The session that the browser had is not taken on.
-    let mut changes: Vec<Change> = who::cookie(&headers, COOKIE)
+    let mut changes: Vec<Change> = jar
+        .session(&headers)
         .map(|old| Change::EndSession(password::digest(&old)))
         .into_iter()
         .collect();
@@ -99,22 +102,24 @@ pub(crate) async fn log_in(
     change(&site, changes).await?;
     let is_one_time = person.is_some_and(|person| person.is_one_time);
     let to = if is_one_time { "/password" } else { to.as_str() };
-    let cookie = set_cookie(COOKIE, &secret, SESSION);
+    let cookie = jar.set_session(&secret, SESSION);
     Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(to)).into_response())
 }
 
 pub(crate) async fn log_out(
     State(site): State<Shared>,
+    jar: Jar,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
-    if let Some(secret) = who::cookie(&headers, COOKIE) {
+    if let Some(secret) = jar.session(&headers) {
         change(&site, vec![Change::EndSession(password::digest(&secret))]).await?;
     }
-    Ok(gone())
+    Ok(gone(jar))
 }
 
 pub(crate) async fn log_out_everywhere(
     State(site): State<Shared>,
+    jar: Jar,
     me: Who,
     origin: Origin,
 ) -> Result<Response, PageError> {
@@ -123,11 +128,11 @@ pub(crate) async fn log_out_everywhere(
     }
     let asker = who::asker(&me, &origin);
     weir_engine::people::answer(&site.handle, Ask::LogOut { name: me.name }, &asker).await?;
-    Ok(gone())
+    Ok(gone(jar))
 }
 
-fn gone() -> Response {
-    let cookie = set_cookie(COOKIE, "", Duration::ZERO);
+fn gone(jar: Jar) -> Response {
+    let cookie = jar.set_session("", Duration::ZERO);
     (AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to("/login")).into_response()
 }
 
@@ -142,6 +147,7 @@ pub(crate) async fn account(s: Shell, me: Who) -> Result<Response, PageError> {
 pub(crate) async fn change_password(
     State(site): State<Shared>,
     s: Shell,
+    jar: Jar,
     me: Who,
     origin: Origin,
     fields: Fields,
@@ -190,28 +196,22 @@ pub(crate) async fn change_password(
         origin: origin.0,
     };
     change(&site, vec![Change::Session(session)]).await?;
-    let cookie = set_cookie(COOKIE, &secret, SESSION);
+    let cookie = jar.set_session(&secret, SESSION);
     Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to("/")).into_response())
 }
 
-pub(crate) async fn prefer(fields: Fields) -> Response {
+pub(crate) async fn prefer(jar: Jar, fields: Fields) -> Response {
     let mut headers = HeaderMap::new();
     let year = Duration::from_hours(365 * 24);
     if let Some(lang) = fields.get("lang").and_then(Lang::named) {
-        headers.append(header::SET_COOKIE, set_cookie(LANG_COOKIE, lang.tag(), year));
+        headers.append(header::SET_COOKIE, jar.set(LANG_COOKIE, lang.tag(), year));
     }
     if let Some(theme) = fields.get("theme")
         && ["auto", "light", "dark"].contains(&theme)
     {
-        headers.append(header::SET_COOKIE, set_cookie(THEME_COOKIE, theme, year));
+        headers.append(header::SET_COOKIE, jar.set(THEME_COOKIE, theme, year));
     }
     (headers, Redirect::to(own_page(fields.text("back")))).into_response()
-}
-
-fn set_cookie(name: &str, value: &str, lasts: Duration) -> HeaderValue {
-    let text =
-        format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={}", lasts.as_secs());
-    HeaderValue::from_str(&text).expect("names and values are plain")
 }
 
 async fn change(site: &Site, changes: Vec<Change>) -> Result<(), PageError> {
