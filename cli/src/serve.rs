@@ -31,6 +31,9 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
     let path = access::home_path(global)?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    // With a certificate it means that the certificate is to be read again: from the first moment on.
+    let has_tls = args.tls_cert.is_some();
+    let mut hang_up = if has_tls { Some(signal(SignalKind::hangup())?) } else { None };
     let folders = folders(&args.flows)?;
     let slots = args.slots.unwrap_or_else(access::usual_slots).max(1);
     let mut access = Access::open_at(&path, "weir serve", Purpose::Move, slots).await?;
@@ -70,8 +73,6 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
             moving.len()
         );
     }
-    let has_tls = pages.as_ref().is_some_and(Server::has_tls);
-    let mut hang_up = if has_tls { Some(signal(SignalKind::hangup())?) } else { None };
     let is_idle = loop {
         tokio::select! {
             _ = interrupt.recv() => break false,

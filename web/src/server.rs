@@ -126,11 +126,6 @@ impl Server {
         format!("{}://{}/", if self.has_tls { "https" } else { "http" }, self.address)
     }
 
-    /// Whether it has a certificate.
-    pub fn has_tls(&self) -> bool {
-        self.has_tls
-    }
-
     /// Reads the certificate again.
     pub fn read_certificate_again(&self) {
         self.read_again.send_replace(());
