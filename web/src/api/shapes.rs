@@ -62,7 +62,9 @@ pub(super) fn answers() -> Map<String, Value> {
 /// An object that has all of these.
 fn object(properties: Value) -> Value {
     let names: Vec<&String> = properties.as_object().into_iter().flat_map(Map::keys).collect();
-    json!({ "type": "object", "required": names, "properties": properties })
+    let mut shape = json!({ "type": "object", "required": names });
+    shape["properties"] = properties;
+    shape
 }
 
 fn list(item: Value) -> Value {
@@ -73,7 +75,9 @@ fn list(item: Value) -> Value {
 }
 
 fn array(item: Value) -> Value {
-    json!({ "type": "array", "items": item })
+    let mut shape = json!({ "type": "array" });
+    shape["items"] = item;
+    shape
 }
 
 fn text() -> Value {
