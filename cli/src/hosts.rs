@@ -6,6 +6,7 @@ mod facts;
 mod import;
 pub(crate) mod inventory;
 mod list;
+pub(crate) mod lookout;
 
 use crate::args::{self, Global, HostsCommand};
 use crate::end::Ended;

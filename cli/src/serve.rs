@@ -2,10 +2,12 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use weir_core::hosts::Lookout;
 use weir_engine::api::{self, Request};
 use weir_engine::engine::Handle;
 use weir_web::{Config, Files, Server};
@@ -14,6 +16,7 @@ use crate::access::{self, Access, Purpose, moves_any};
 use crate::args::{self, Global};
 use crate::background::READY;
 use crate::end::{End, Ended, wrong};
+use crate::hosts::lookout::Connections;
 
 /// How long one in the background waits for its first run.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -114,6 +117,7 @@ async fn begin_pages(handle: &Handle, args: &args::Serve) -> anyhow::Result<Opti
         }
         flows.push(whole);
     }
+    let lookout: Arc<dyn Lookout> = Arc::new(Connections::new());
     let certificate = args.tls_cert.clone().zip(args.tls_key.clone());
     let config = Config {
         listen: args.listen,
@@ -121,6 +125,7 @@ async fn begin_pages(handle: &Handle, args: &args::Serve) -> anyhow::Result<Opti
         certificate: certificate.map(|(certificate, key)| Files { certificate, key }),
         proxies: args.proxy.clone(),
         flows,
+        lookout: Some(lookout),
     };
     let started = match Server::start(config, handle.clone()).await {
         Ok(started) => started,

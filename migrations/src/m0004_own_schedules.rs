@@ -17,9 +17,9 @@ impl MigrationTrait for Migration {
 }
 
 /// `own` is a JSON object with the keys of a schedule in a flow file; where it is NULL the flow's file has the schedule.
-const SQLITE: &str = r#"
+const SQLITE: &str = r"
 ALTER TABLE schedule ADD COLUMN own TEXT;
 ALTER TABLE schedule ADD COLUMN added_by TEXT CHECK ((added_by IS NULL) = (own IS NULL));
 
 UPDATE meta SET value = '4' WHERE key = 'schema';
-"#;
+";

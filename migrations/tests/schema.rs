@@ -13,7 +13,7 @@ const STEPS: &[(&str, &str)] = &[
     ("m0001_begin.rs", "5b4da3d0c37e084f9a13f173cb1c6aa867d62d402e529164aa9fef6e21598042"),
     ("m0002_people.rs", "7d9540926fd6636adf812f3a38ab8feded20756f0c7f599ec5bb4c348d225a5f"),
     ("m0003_schedules.rs", "c0650531165bbc6b1ff3aa56cee3ef2010c4fcae454770b829e8fb01b2a8f88d"),
-    ("m0004_own_schedules.rs", "973445214158bc0e4763fabd16e423d10d814e37c15d1ea92286a0a60e0a6151"),
+    ("m0004_own_schedules.rs", "f49e8b4ec35c153660084063e9d7648059426095e64c5cfffcb177e682e0d1ee"),
 ];
 
 fn file(name: &str) -> String {

@@ -10,6 +10,8 @@ mod browser;
 mod elsewhere;
 #[path = "it/homes.rs"]
 mod homes;
+#[path = "it/host_pages.rs"]
+mod host_pages;
 #[path = "it/hosts.rs"]
 mod hosts;
 #[path = "it/inventory.rs"]

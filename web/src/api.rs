@@ -2,6 +2,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod flows;
+pub(crate) mod hosts;
 pub(crate) mod log;
 pub(crate) mod once;
 pub(crate) mod openapi;
@@ -54,6 +55,11 @@ pub(crate) const CALLS: &[(&str, &str, Need)] = &[
     ("POST", "/api/v1/schedules/{id}/pause", CHANGE),
     ("POST", "/api/v1/schedules/{id}/resume", CHANGE),
     ("POST", "/api/v1/schedules/{id}/backfill", RUN),
+    ("GET", "/api/v1/hosts", LOOK),
+    ("GET", "/api/v1/hosts/{project}/{host}", LOOK),
+    ("POST", "/api/v1/hosts/{project}/{host}/look", RUN),
+    ("GET", "/api/v1/projects", LOOK),
+    ("GET", "/api/v1/nodes", Need::Admin),
     ("GET", "/api/v1/diagnoses", LOOK),
     ("GET", "/api/v1/catalogue", LOOK),
     ("GET", "/api/v1/users", Need::Admin),
@@ -87,6 +93,11 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/api/v1/schedules/{id}/pause", post(schedules::pause))
         .route("/api/v1/schedules/{id}/resume", post(schedules::resume))
         .route("/api/v1/schedules/{id}/backfill", post(schedules::backfill))
+        .route("/api/v1/hosts", get(hosts::list))
+        .route("/api/v1/hosts/{project}/{host}", get(hosts::show))
+        .route("/api/v1/hosts/{project}/{host}/look", post(hosts::look))
+        .route("/api/v1/projects", get(hosts::projects))
+        .route("/api/v1/nodes", get(hosts::nodes))
         .route("/api/v1/diagnoses", get(runs::diagnoses))
         .route("/api/v1/catalogue", get(runs::catalogue))
         .route("/api/v1/users", get(people::users))

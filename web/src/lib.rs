@@ -16,6 +16,7 @@ mod form;
 mod front;
 mod growing;
 mod guard;
+mod hosts;
 mod jar;
 mod logs;
 mod metrics;

@@ -8,7 +8,7 @@ use weir_engine::people::Role;
 
 use crate::guard::guard;
 use crate::pages::{
-    asking, audit, begin, diagnoses, flow, flows, log, login, rerun, run, runs, schedule,
+    asking, audit, begin, diagnoses, flow, flows, hosts, log, login, rerun, run, runs, schedule,
     schedule_form, schedules, system, task, users, versions,
 };
 use crate::site::Shared;
@@ -72,6 +72,9 @@ const PAGES: &[(&str, &str, Need)] = &[
     ("POST", "/schedules/{id}/remove", CHANGE),
     ("GET", "/flows/{project}/{flow}/schedule", CHANGE),
     ("POST", "/flows/{project}/{flow}/schedule", CHANGE),
+    ("GET", "/hosts", LOOK),
+    ("GET", "/hosts/{project}/{host}", LOOK),
+    ("POST", "/hosts/{project}/look", RUN),
     ("GET", "/asking", LOOK),
     ("GET", "/diagnoses", LOOK),
     ("GET", "/catalogue/{id}", LOOK),
@@ -117,6 +120,9 @@ fn page(path: &str) -> MethodRouter<Shared> {
         "/schedules/{id}/backfill" => post(schedule::backfill),
         "/schedules/{id}/remove" => post(schedule::remove),
         "/flows/{project}/{flow}/schedule" => get(schedule_form::form).post(schedule_form::add),
+        "/hosts" => get(hosts::list),
+        "/hosts/{project}/{host}" => get(hosts::show),
+        "/hosts/{project}/look" => post(hosts::look),
         "/asking" => get(asking::list),
         "/diagnoses" => get(diagnoses::list),
         "/catalogue/{id}" => get(diagnoses::entry),

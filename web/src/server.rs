@@ -9,6 +9,7 @@ use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use weir_core::hosts::Lookout;
 use weir_engine::engine::Handle;
 use weir_engine::people::{Ask, Asker, Role};
 
@@ -22,7 +23,7 @@ use crate::{password, routes};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the pages are served with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
@@ -34,6 +35,8 @@ pub struct Config {
     pub proxies: Vec<Proxy>,
     /// Folders with flows.
     pub flows: Vec<PathBuf>,
+    /// Goes to hosts for people who look.
+    pub lookout: Option<Arc<dyn Lookout>>,
 }
 
 /// Why the pages can't be served.
@@ -106,7 +109,7 @@ impl Server {
         }
         let front = Front::new(listener, certificate).map_err(unheard)?;
         let net = Net { has_tls, proxies: config.proxies };
-        let site = Arc::new(Site::new(handle, config.flows, net, stopping.clone()));
+        let site = Arc::new(Site::new(handle, config.flows, net, config.lookout, stopping.clone()));
         let service = routes::router(site).into_make_service_with_connect_info::<SocketAddr>();
         let mut told = stopping;
         let task = tokio::spawn(async move {

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
+use weir_core::hosts::Lookout;
 use weir_core::time::Timestamp;
 use weir_engine::engine::{Handle, wall_clock};
 
+use crate::hosts::Found;
 use crate::proxies::Proxy;
 use crate::throttle::Throttle;
 
@@ -24,6 +26,10 @@ pub(crate) struct Site {
     pub(crate) handle: Handle,
     pub(crate) folders: Vec<PathBuf>,
     pub(crate) net: Net,
+    /// Goes to hosts for people who look.
+    pub(crate) lookout: Option<Arc<dyn Lookout>>,
+    /// What was found of hosts, by project and name.
+    looked: Mutex<BTreeMap<(String, String), Found>>,
     pub(crate) throttle: Throttle,
     /// Becomes true when the server stops: streams end then.
     pub(crate) stopping: watch::Receiver<bool>,
@@ -43,17 +49,32 @@ impl Site {
         handle: Handle,
         folders: Vec<PathBuf>,
         net: Net,
+        lookout: Option<Arc<dyn Lookout>>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self {
             handle,
             folders,
             net,
+            lookout,
+            looked: Mutex::default(),
             throttle: Throttle::default(),
             stopping,
             started_at: wall_clock(),
             once: Mutex::default(),
         }
+    }
+
+    /// What was found of a host when somebody looked last.
+    pub(crate) fn looked(&self, project: &str, host: &str) -> Option<Found> {
+        let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        looked.get(&(project.to_owned(), host.to_owned())).cloned()
+    }
+
+    /// Keeps what was found of a host.
+    pub(crate) fn keep_looked(&self, project: &str, host: &str, found: Found) {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        looked.insert((project.to_owned(), host.to_owned()), found);
     }
 
     /// The lock of a request that counts once.

@@ -14,6 +14,7 @@ macro_rules! table {
     };
 }
 
+mod host;
 mod schedule;
 
 /// The languages of the pages.
@@ -60,11 +61,12 @@ macro_rules! words {
     ($($name:ident: $en:literal, $zh:literal;)*) => {
         /// What pages say, in one language.
         pub(crate) struct Words {
-            pub(crate) schedule: &'static schedule::Schedule,
+            pub(crate) host: &'static host::HostWords,
+            pub(crate) schedule: &'static schedule::ScheduleWords,
             $(pub(crate) $name: &'static str,)*
         }
-        static EN: Words = Words { schedule: &schedule::EN, $($name: $en,)* };
-        static ZH: Words = Words { schedule: &schedule::ZH, $($name: $zh,)* };
+        static EN: Words = Words { host: &host::EN, schedule: &schedule::EN, $($name: $en,)* };
+        static ZH: Words = Words { host: &host::ZH, schedule: &schedule::ZH, $($name: $zh,)* };
         #[cfg(test)]
         const ALL: &[(&str, &str, &str)] = &[$((stringify!($name), $en, $zh),)*];
     };
@@ -310,6 +312,7 @@ words! {
     run: "Run", "运行";
     run_verb: "Run", "运行";
     runs: "Runs", "运行记录";
+    same_as_then: "the same", "相同";
     samples: "Samples", "样例";
     save: "Save", "保存";
     search: "Search", "搜索";
@@ -323,6 +326,7 @@ words! {
     shown_once: "This is shown once and kept nowhere. Copy it now.", "此内容仅显示一次，不会保存。请立即复制。";
     signature: "Known failure", "已知故障";
     since: "Since", "自";
+    since_good: "What changed since the last good run", "与上次成功运行相比的变化";
     skip_jobs: "Leave these jobs out", "跳过这些作业";
     skip_to_content: "Skip to the content", "跳到正文";
     source: "Source", "源文件";
@@ -377,7 +381,7 @@ mod tests {
 
     #[test]
     fn every_word_is_translated() {
-        for (name, en, zh) in [ALL, STATES, schedule::ALL].into_iter().flatten().copied() {
+        for (name, en, zh) in [ALL, STATES, host::ALL, schedule::ALL].into_iter().flatten().copied() {
             assert!(!en.is_empty() && !is_chinese(en), "{name}: {en}");
             assert!(is_chinese(zh), "{name} is not in Chinese: {zh}");
         }

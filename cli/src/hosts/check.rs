@@ -19,12 +19,12 @@ use crate::view::span;
 const AT_ONCE: usize = 16;
 
 /// What was found of one host.
-struct Found {
+pub(super) struct Found {
     name: String,
     /// The machines on the way with the time that each took to be reached and to answer, in milliseconds.
-    hops: Vec<(String, Option<u64>)>,
+    pub(super) hops: Vec<(String, Option<u64>)>,
     /// Why it is not reached.
-    error: Option<String>,
+    pub(super) error: Option<String>,
 }
 
 pub(crate) async fn check(global: &Global, chosen: &args::ChosenHosts, within: u64) -> Ended {
@@ -67,7 +67,7 @@ pub(crate) async fn check(global: &Global, chosen: &args::ChosenHosts, within: u
 }
 
 /// Goes to each machine on the way, one after the other, and becomes the other user at the end.
-async fn look(pool: &Pool, route: Route, within: Duration) -> Found {
+pub(super) async fn look(pool: &Pool, route: Route, within: Duration) -> Found {
     let name = route.host().name.clone();
     let mut hops = Vec::new();
     let mut error = None;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use weir_core::hosts::Route;
 use weir_core::time::Timestamp;
 use weir_engine::engine::wall_clock;
 use weir_plugins::{Pool, SshBounds};
@@ -23,25 +24,7 @@ pub(crate) async fn facts(global: &Global, host: &str, dir: &Path) -> Ended {
     let inventory = Inventory::find(global, dir).await?;
     inventory.host(host)?;
     let route = inventory.keys().await?.route(host)?;
-    let pool = Pool::new(SshBounds::default());
-    // The way there is opened first: its time is not the host's.
-    let opened = pool.run(&route, "exit 0", WITHIN).await;
-    opened.map_err(|failure| anyhow::anyhow!(failure.message))?;
-    let before = wall_clock();
-    let ran = pool.run(&route, SCRIPT, WITHIN).await;
-    let after = wall_clock();
-    let ran = ran.map_err(|failure| anyhow::anyhow!(failure.message))?;
-    let said = String::from_utf8_lossy(&ran.out).into_owned();
-    let lines: BTreeMap<&str, &str> =
-        said.lines().filter_map(|line| line.split_once('=')).collect();
-    if lines.is_empty() {
-        anyhow::bail!(
-            "`{host}` says nothing of itself: its shell ends with {}\n{}",
-            ran.code,
-            String::from_utf8_lossy(&ran.err).trim()
-        );
-    }
-    let facts = read(&lines, before, after);
+    let facts = ask(&Pool::new(SshBounds::default()), &route).await?;
     if global.json {
         let mut all = Map::new();
         all.insert("name".to_owned(), Value::from(host));
@@ -51,6 +34,29 @@ pub(crate) async fn facts(global: &Global, host: &str, dir: &Path) -> Ended {
         say_text!("{}", told(&facts, Style::for_stdout(global)))?;
     }
     Ok(End::Done)
+}
+
+/// What the host at the end of a way says of itself.
+pub(super) async fn ask(pool: &Pool, route: &Route) -> anyhow::Result<Map<String, Value>> {
+    // The way there is opened first: its time is not the host's.
+    let opened = pool.run(route, "exit 0", WITHIN).await;
+    opened.map_err(|failure| anyhow::anyhow!(failure.message))?;
+    let before = wall_clock();
+    let ran = pool.run(route, SCRIPT, WITHIN).await;
+    let after = wall_clock();
+    let ran = ran.map_err(|failure| anyhow::anyhow!(failure.message))?;
+    let said = String::from_utf8_lossy(&ran.out).into_owned();
+    let lines: BTreeMap<&str, &str> =
+        said.lines().filter_map(|line| line.split_once('=')).collect();
+    if lines.is_empty() {
+        anyhow::bail!(
+            "`{}` says nothing of itself: its shell ends with {}\n{}",
+            route.host().name,
+            ran.code,
+            String::from_utf8_lossy(&ran.err).trim()
+        );
+    }
+    Ok(read(&lines, before, after))
 }
 
 /// The facts of what the host said between two moments here.

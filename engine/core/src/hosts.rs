@@ -1,6 +1,7 @@
 //! Which of a project's hosts a selector means, and the way to each.
 
 mod login;
+mod lookout;
 mod route;
 mod way;
 
@@ -12,6 +13,7 @@ use crate::flow::Host;
 use crate::schema::nearest;
 
 pub use login::{BecomeName, KeyName, Login, Via, fill_in};
+pub use lookout::{HopLooked, Looked, Lookout};
 pub use route::{Become, Hop, Key, KnownHosts, Route};
 pub use way::{BadRoute, BadWay, Step, Surroundings, way};
 

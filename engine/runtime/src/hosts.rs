@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
+use weir_core::flow::compile::Compiled;
 use weir_core::flow::{Job, Uses, selector};
 use weir_core::hosts::{Route, Surroundings, facts, select, way};
 use weir_core::ids::{RunId, TaskIx};
@@ -12,7 +13,11 @@ use weir_core::schema::TextKind;
 use weir_core::secret::Secret;
 use weir_core::template::{self, Context};
 
+use crate::engine::Handle;
 use crate::live::Live;
+use crate::secrets::of_project;
+use crate::store;
+use crate::store::rows::FlowRow;
 use crate::turn::{Turn, World};
 
 /// What a person does who has selected no host.
@@ -50,6 +55,60 @@ fn spread_item<'l>(live: &'l Live, job: &Job, task: TaskIx) -> Option<&'l Value>
     }
     let (number, holder) = live.run.item(task).zip(live.run.parent(task))?;
     live.items.get(&holder)?.get(number as usize)
+}
+
+/// A project of which a flow is in effect.
+pub struct InEffect {
+    /// That flow, with the project.
+    pub compiled: Arc<Compiled>,
+    /// The project's folder.
+    pub folder: PathBuf,
+}
+
+impl Handle {
+    /// The projects of flows that are in effect, by name, each as it was loaded last.
+    ///
+    /// # Errors
+    /// The store can't be read. A version that can't be used is passed over.
+    pub async fn projects(&self) -> Result<BTreeMap<String, InEffect>, store::Error> {
+        let mut newest: BTreeMap<String, FlowRow> = BTreeMap::new();
+        for row in self.store().loaded_flows().await?.into_iter().filter(|row| !row.is_gone) {
+            let known = newest.entry(row.project.clone()).or_insert_with(|| row.clone());
+            if row.at > known.at {
+                *known = row;
+            }
+        }
+        let mut found = BTreeMap::new();
+        for (name, row) in newest {
+            let compiled = self.library().version(self.store(), &row.version).await;
+            let kept = self.library().kept(self.store(), &row.version).await;
+            if let (Ok(compiled), Ok(kept)) = (compiled, kept) {
+                found.insert(name, InEffect { compiled, folder: kept.folder });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The way to a host of a project that is in effect, with what opens it.
+    ///
+    /// # Errors
+    /// There is no such project or host, or a secret on the way is not known; in words for people.
+    pub async fn route(&self, project: &str, host: &str) -> Result<Route, String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let mut projects = self.projects().await.map_err(|error| text(&error))?;
+        let found = projects.remove(project).ok_or("no flow of the project is in effect")?;
+        let home = self.store().home();
+        let secrets = of_project(home, project).await.map_err(|error| text(&error))?;
+        let (user_folder, kept) = (user_folder(), home.hosts(project));
+        let around = Surroundings {
+            project: &found.compiled.project,
+            folder: &found.folder,
+            user_folder: user_folder.as_deref(),
+            kept: Some(&kept),
+            secret: &|name| secrets.get(name).cloned(),
+        };
+        around.route(host).map_err(|error| text(&error))
+    }
 }
 
 impl Turn {

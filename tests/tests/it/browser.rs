@@ -53,7 +53,10 @@ hooks:
 fn stage() -> (Stage, Site) {
     let stage = Stage::new();
     let flow = FLOW.replace("DIR", &stage.path().display().to_string());
-    stage.write("flows/web/project.yaml", "name: web\n");
+    stage.write(
+        "flows/web/project.yaml",
+        "name: web\nhosts:\n  gate: { address: 127.0.0.1, port: 1, user: ops, labels: { role: gate } }\n  front: { address: 10.2.14.31, user: ops, via: [gate], become: root, labels: { role: web, zone: a } }\n",
+    );
     stage.write("flows/web/release.flow.yaml", format!("name: release\n{flow}"));
     let slow = "name: slow\ntitle: Waits for a long time\njobs: { a: { uses: command, with: { script: sleep 600 } } }\n";
     stage.write("flows/web/slow.flow.yaml", slow);
@@ -178,7 +181,7 @@ fn a_person_does_it_all_in_a_browser() {
 }
 
 /// Every page: a name for its picture, and its address. Run 1 has failed, run 2 asks.
-const PAGES: [(&str, &str); 28] = [
+const PAGES: [(&str, &str); 30] = [
     ("login", "/login"),
     ("flows", "/flows"),
     ("flow", "/flows/web/release"),
@@ -197,6 +200,8 @@ const PAGES: [(&str, &str); 28] = [
     ("schedules", "/schedules"),
     ("schedule", "/schedules/1?n=3"),
     ("schedule-form", "/flows/web/release/schedule"),
+    ("hosts", "/hosts"),
+    ("host", "/hosts/web/front"),
     ("asking", "/asking"),
     ("diagnoses", "/diagnoses"),
     ("entry", "/catalogue/HDFS-02"),

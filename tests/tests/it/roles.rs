@@ -136,6 +136,7 @@ fn address(pattern: &str) -> String {
         .replace("{project}", "quarry")
         .replace("{flow}", "blasting")
         .replace("{id}", "1")
+        .replace("{host}", "nothing")
         .replace("{*path}", "a")
         .replace("{path}", "a")
         .replace("{name}", "nothing")

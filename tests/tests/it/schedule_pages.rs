@@ -298,3 +298,35 @@ fn a_person_adds_a_schedule_and_sees_it_fire() {
     site.stop();
     stage.verify();
 }
+
+#[test]
+fn a_run_says_what_changed_since_the_last_good_one() {
+    let (stage, site, admin) = stage();
+    let run = |day: &str| {
+        let begun =
+            admin.post_json("/api/v1/flows/p/it/runs", &json!({ "params": { "day": day } }));
+        let run = begun.json()["run"]["id"].as_i64().expect("a run");
+        until("it has ended", || (!stage.show(run)["ended_at"].is_null()).then_some(()));
+        run
+    };
+    let good = run("monday");
+    assert!(!admin.get(&format!("/runs/{good}")).body.contains("last good run"));
+    stage.write("flows/p/it.flow.yaml", FLOW.replace("echo", "exit 3; echo"));
+    // A look at the list has the folders looked at.
+    assert_eq!(admin.get("/flows").status, 200);
+    until("the new text is in effect", || {
+        admin.get("/flows/p/it/versions").body.contains("exit 3; echo").then_some(())
+    });
+    let bad = run("tuesday");
+    let page = admin.get(&format!("/runs/{bad}")).body;
+    let since = page.split("id=\"since\"").nth(1).unwrap_or_default();
+    assert!(since.contains(&format!("/runs/{good}")), "{page}");
+    assert!(since.contains("<code>monday</code> → <code>tuesday</code>"), "{since}");
+    let diff = since.split("href=\"/flows/p/it/versions").nth(1).unwrap_or_default();
+    let address =
+        diff.split('"').next().unwrap_or_default().replace("&#38;", "&").replace("&amp;", "&");
+    let diff = admin.get(&format!("/flows/p/it/versions{address}")).body;
+    assert!(diff.contains("exit 3; echo"), "{diff}");
+    site.stop();
+    stage.verify();
+}

@@ -53,6 +53,13 @@ pub(super) fn answers() -> Map<String, Value> {
     add("DueTimes", due_times());
     add("Fires", list(fire()));
     add("Backfilled", backfilled());
+    add("Hosts", list(host()));
+    add("Host", object(json!({ "host": host() })));
+    add(
+        "Projects",
+        list(object(json!({ "project": text(), "flows": number(), "hosts": number(), "role": text_or_none() }))),
+    );
+    add("Nodes", list(node()));
     // For calls whose answer is not spelled out.
     add("Any", json!({ "type": "object" }));
     add("List", list(json!({ "type": "object" })));
@@ -168,6 +175,25 @@ fn due_times() -> Value {
 
 fn backfilled() -> Value {
     object(json!({ "schedule": text(), "times": times(), "runs": array(number()) }))
+}
+
+fn host() -> Value {
+    let hop = object(json!({ "name": text(), "ms": number_or_none() }));
+    let mut looked = object(json!({
+        "at": time(), "is_reached": switch(), "hops": array(hop), "error": text_or_none(), "facts": { "type": "object" },
+    }));
+    looked["type"] = json!(["object", "null"]);
+    object(json!({
+        "project": text(), "name": text(), "address": text(), "port": number(), "user": text_or_none(),
+        "becomes": text_or_none(), "through": array(text()), "labels": labels(), "looked": looked,
+    }))
+}
+
+fn node() -> Value {
+    object(json!({
+        "pid": number(), "version": text(), "started_at": time(), "is_well": switch(), "trouble": text_or_none(),
+        "unfinished": { "type": "object" },
+    }))
 }
 
 fn run_line() -> Value {

@@ -1,17 +1,22 @@
 //! All flows, with their last runs.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::extract::State;
 use serde::Deserialize;
+use weir_core::time::Timestamp;
 use weir_engine::engine::wall_clock;
 use weir_engine::people::Role;
 use weir_engine::store::RunFilter;
 
 use crate::address::Query;
+use crate::clock::At;
 use crate::error::PageError;
 use crate::flows;
 use crate::form::flow_address;
 use crate::pages::lines::RunLine;
+use crate::schedules;
 use crate::shell::{Page, Shell};
 use crate::site::Shared;
 use crate::who::Who;
@@ -36,6 +41,8 @@ struct Line {
     labels: Vec<String>,
     href: String,
     runs: Vec<RunLine>,
+    /// When it runs by itself next.
+    next: Option<At>,
     is_wrong: bool,
     may_run: bool,
 }
@@ -62,6 +69,12 @@ pub(crate) async fn list(
     let mut known = flows::all(&site, &me).await?;
     known.retain(fits);
     let is_cut = known.len() > MOST;
+    let mut next: BTreeMap<(String, String), Timestamp> = BTreeMap::new();
+    for one in schedules::all(&site, &me).await? {
+        let Some(due) = one.next_due else { continue };
+        let first = next.entry((one.project, one.flow)).or_insert(due);
+        *first = due.min(*first);
+    }
     let now = wall_clock();
     let mut lines = Vec::new();
     for flow in known.into_iter().take(MOST) {
@@ -74,6 +87,7 @@ pub(crate) async fn list(
         lines.push(Line {
             href: flow_address(&flow.project, &flow.name),
             runs: rows.into_iter().map(|row| RunLine::new(row, &s, now)).collect(),
+            next: next.get(&(flow.project.clone(), flow.name.clone())).copied().map(At::new),
             is_wrong: flow.mistakes.is_some(),
             may_run: me.may(Role::Operator, &flow.project),
             labels: flow

@@ -25,6 +25,7 @@ use crate::form::{Fields, flow_address, task_address};
 use crate::pages::begin::note;
 use crate::pages::field::typed;
 use crate::pages::lines::short;
+use crate::pages::since::Since;
 use crate::picture::dag::{Dag, mark};
 use crate::picture::gantt::Gantt;
 use crate::shell::{Page, Shell};
@@ -63,6 +64,7 @@ pub(crate) struct Live {
     is_cut: bool,
     gantt: Gantt,
     params: Vec<(String, String)>,
+    since: Option<Since>,
 }
 
 struct Asks {
@@ -179,6 +181,7 @@ async fn look(site: &Site, s: Shell, me: &Who, id: i64) -> Result<Live, PageErro
         tasks: run.tasks.iter().take(MOST).map(|task| line(id, task, &s, now)).collect(),
         is_cut: run.tasks.len() > MOST,
         gantt: Gantt::new(&run, now),
+        since: Since::find(site, &run, now).await?,
         params,
         run,
         s,

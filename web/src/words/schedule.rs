@@ -1,6 +1,6 @@
 //! What pages say about schedules.
 
-table! { Schedule:
+table! { ScheduleWords:
     add: "Add a schedule", "添加调度";
     added_by: "added by", "添加者：";
     after_flow: "after flow", "流程结束后";
