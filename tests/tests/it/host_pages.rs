@@ -84,5 +84,4 @@ fn hosts_of_the_lab_are_reached_machine_by_machine_and_say_what_they_are() {
     assert_eq!(ask("GET", "/hosts/lab/master1")["host"]["looked"], looked);
     assert_eq!(ask("GET", "/nodes")["status"], 403);
     site.stop();
-    lab.end();
 }
