@@ -11,6 +11,7 @@ use weir_engine::library::{FileText, Library, Source};
 
 use crate::access;
 use crate::args::{self, Global};
+use crate::circles::Circles;
 use crate::end::{End, Ended, wrong};
 use crate::flow_file::{dressed, is_flow};
 use crate::shipped;
@@ -41,13 +42,20 @@ pub(crate) async fn check(global: &Global, args: &args::Check) -> Ended {
     let library = shipped::library(&access::home_path(global)?).await?;
     let mut found =
         Found { mistakes: BTreeSet::new(), text: String::new(), style: Style::find(global) };
+    let mut circles = Circles::default();
     for path in &files.flows {
         let source = Source::read(path).map_err(|error| wrong(error.to_string()))?;
         let (flow, mut mistakes) = library.check(&source);
         for schedule in flow.iter().flat_map(|(flow, _)| &flow.schedules) {
             mistakes.extend(with_calendars(schedule, path).err().unwrap_or_default());
         }
+        if let Some((flow, project)) = &flow {
+            circles.add(flow, project, &source);
+        }
         found.add(mistakes, &source);
+    }
+    for (mistake, source) in circles.mistakes() {
+        found.add(vec![mistake], source);
     }
     for path in &files.projects {
         check_project(&library, path, &mut found)?;

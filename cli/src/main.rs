@@ -12,6 +12,7 @@ mod background;
 mod by_hand;
 mod catalogue;
 mod check;
+mod circles;
 mod diagnose;
 mod doctor;
 mod draw;

@@ -75,6 +75,29 @@ fn a_check_finds_all_at_once() {
 }
 
 #[test]
+fn a_check_finds_flows_that_begin_each_other_without_an_end() {
+    let stage = Stage::with("good", GROUPS);
+    let behind = |flow: &str, other: &str| {
+        format!(
+            "name: {flow}\nschedules: [{{ id: s, after-flow: {other} }}]\njobs: {{ x: {{ uses: noop }} }}\n"
+        )
+    };
+    stage.file("round/a.flow.yaml", &behind("a", "c"));
+    stage.file("round/b.flow.yaml", &behind("b", "a"));
+    stage.file("round/c.flow.yaml", &behind("c", "b"));
+    stage.file("round/d.flow.yaml", &behind("d", "c"));
+    let said = stage.weir("check round --json");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let mistakes = said.json()["mistakes"].as_array().cloned().unwrap_or_default();
+    let told: Vec<&str> = mistakes
+        .iter()
+        .filter(|mistake| mistake["code"] == "endless")
+        .filter_map(|mistake| mistake["message"].as_str()?.rsplit(": ").next())
+        .collect();
+    assert_eq!(told, ["a -> b -> c -> a", "b -> c -> a -> b", "c -> a -> b -> c"]);
+}
+
+#[test]
 fn a_plan_says_what_is_destroyed_first() {
     let stage = Stage::with("good", GROUPS);
     assert_snapshot!("plan", stage.weir("plan good.flow.yaml -p where=there").told());

@@ -332,8 +332,7 @@ fn query(said: &Said, name: &str, kind: &str) -> Value {
         "cursor" if said.path.ends_with("/fires") => {
             json!({ "type": "string", "format": "date-time", "description": "the `next` of an earlier page" })
         }
-        "tail" => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
-        "after" => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
+        "tail" | "after" => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
         "state" => json!({ "type": "string", "enum": STATES }),
         "cursor" if !["/flows", "/schedules"].contains(&said.path) => {
             json!({ "type": "string", "pattern": "^[0-9]{0,18}$", "description": "the `next` of an earlier page" })

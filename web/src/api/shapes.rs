@@ -57,7 +57,9 @@ pub(super) fn answers() -> Map<String, Value> {
     add("Host", object(json!({ "host": host() })));
     add(
         "Projects",
-        list(object(json!({ "project": text(), "flows": number(), "hosts": number(), "role": text_or_none() }))),
+        list(object(
+            json!({ "project": text(), "flows": number(), "hosts": number(), "role": text_or_none() }),
+        )),
     );
     add("Nodes", list(node()));
     // For calls whose answer is not spelled out.
