@@ -36,7 +36,8 @@ lab-down:
 	tests/lab/down --purge
 
 # Measures Weir against its floors in rotating rounds of one run: ratios, for docs/performance.md. Wants a quiet machine;
-# BENCH_DIR is where all of it writes, best on a disk of its own. ninja is compared with where it is installed.
+# BENCH_DIR is where all of it writes, best on a disk of its own. ninja is compared with where it is installed; what is
+# measured on hosts needs root, ssh and sshd.
 BENCH_DIR ?= /tmp
 bench:
 	$(CARGO) build --release -p weir
@@ -47,3 +48,4 @@ bench:
 	target/release/examples/engine_floor $(BENCH_DIR)
 	target/release/examples/schedule_floor $(BENCH_DIR)
 	TMPDIR=$(BENCH_DIR) target/release/examples/web_floor
+	target/release/examples/ssh_floor $(BENCH_DIR)

@@ -3,6 +3,7 @@
 mod asked;
 mod client;
 mod exec;
+mod gauge;
 mod known_hosts;
 mod login;
 mod mirror;

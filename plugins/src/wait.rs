@@ -163,7 +163,7 @@ impl JobType for Wait {
     fn check(&self, with: &Value) -> Vec<Fault> {
         let mut faults = Vec::new();
         let elsewhere = |name: &&str| !matches!(*name, "tcp" | "http") && with.get(name).is_some();
-        if with.get("hosts").is_some() && CONDITIONS.iter().any(|name| elsewhere(name)) {
+        if with.get("hosts").is_some() && CONDITIONS.iter().any(elsewhere) {
             faults.push(settings::fault(
                 "/hosts",
                 NOT_FROM_HOSTS,

@@ -39,7 +39,7 @@ pub(crate) struct Exec {
 pub(crate) struct Writer {
     half: ChannelWriteHalf<Msg>,
     /// The connection is held for as long as the channel.
-    _used: Use,
+    used: Use,
     line: Arc<Line>,
 }
 
@@ -81,7 +81,7 @@ impl Exec {
         bounds: &Bounds,
     ) -> Result<Self, Trouble> {
         let (read, half) = channel.split();
-        let write = Arc::new(Writer { half, _used: used, line: Arc::clone(&line) });
+        let write = Arc::new(Writer { half, used, line: Arc::clone(&line) });
         let mut exec = Self { read, write, line, exit: None, early: None };
         let broken = |exec: &Self| Trouble::unreachable(exec.line.end());
         let step = async {
@@ -117,7 +117,10 @@ impl Exec {
         }
         loop {
             match self.read.wait().await {
-                Some(ChannelMsg::Data { data }) => return Ok(Piece::Out(data.to_vec())),
+                Some(ChannelMsg::Data { data }) => {
+                    self.write.used.heard(data.len());
+                    return Ok(Piece::Out(data.to_vec()));
+                }
                 Some(ChannelMsg::ExtendedData { data, .. }) => {
                     return Ok(Piece::Err(data.to_vec()));
                 }

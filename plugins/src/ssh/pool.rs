@@ -15,6 +15,7 @@ use weir_core::job_type::JobError;
 
 use super::client::{self, Bounds, Client, Line, within};
 use super::exec::{self, Exec, Piece};
+use super::gauge::Gauge;
 use super::known_hosts;
 use super::login::Keyring;
 use super::sudo::{Command, Further, quoted};
@@ -26,6 +27,8 @@ const SESSIONS: usize = 8;
 const STREAMS: usize = 64;
 /// Handshakes with one machine at once: sshd drops some beyond ten (`MaxStartups`).
 const HANDSHAKES: usize = 8;
+/// Flooded connections to one machine beside which another one is made for what else is asked.
+const FLOODED: usize = 2;
 /// How much of a script's output [`Pool::run`] keeps.
 const KEPT: usize = 8 << 20;
 /// What is said of a machine that a connection through it does not come about from there.
@@ -72,6 +75,7 @@ struct Link {
     /// How many sessions it takes.
     room: AtomicUsize,
     last_use: Mutex<Instant>,
+    gauge: Gauge,
     is_watched: AtomicBool,
     /// The connection that carries this one.
     _below: Option<Use>,
@@ -119,6 +123,13 @@ impl Link {
     }
 }
 
+impl Use {
+    /// So much has come.
+    pub(super) fn heard(&self, bytes: usize) {
+        self.link.gauge.heard(bytes);
+    }
+}
+
 impl Drop for Use {
     fn drop(&mut self) {
         *locked(&self.link.last_use) = Instant::now();
@@ -151,7 +162,18 @@ impl Site {
     fn free(self: &Arc<Self>, kind: Kind, idle: Duration) -> Option<Use> {
         let mut links = locked(&self.links);
         links.retain(|link| !link.handle.is_closed());
-        let link = links.iter().find(|link| link.take(kind))?;
+        let flooded: Vec<bool> = links.iter().map(|link| link.gauge.is_flooded()).collect();
+        let calm = links.iter().zip(&flooded).filter(|(_, flooded)| !**flooded);
+        let calm = calm.map(|(link, _)| link).find(|link| link.take(kind));
+        let is_enough = flooded.iter().filter(|flooded| **flooded).count() > FLOODED;
+        let link = match calm {
+            Some(link) => link,
+            // A machine that is full, or floods all there is, gets no more for this.
+            None if kind == Kind::Stream || is_enough => {
+                links.iter().find(|link| link.take(kind))?
+            }
+            None => return None,
+        };
         Some(Use { link: Arc::clone(link), kind, site: Arc::downgrade(self), idle })
     }
 }
@@ -417,6 +439,7 @@ impl Pool {
             streams: AtomicUsize::new(0),
             room: AtomicUsize::new(SESSIONS),
             last_use: Mutex::new(Instant::now()),
+            gauge: Gauge::new(),
             is_watched: AtomicBool::new(false),
             _below: below,
         })
