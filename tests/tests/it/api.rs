@@ -13,6 +13,9 @@ fn stage() -> (Stage, Site, Visitor) {
         "name: hello
 title: Says hello
 labels: { team: web }
+schedules:
+  - { id: first, at: '2099-01-01T00:00:00Z' }
+  - { id: second, at: '2099-02-01T00:00:00Z' }
 params:
   word: { type: string, default: hello, pattern: '[a-z]+' }
   often: { type: integer, default: 1, min: 1, max: 9 }

@@ -64,7 +64,8 @@ fn each_role_may_use_exactly_its_addresses() {
     let stage = Stage::new();
     let flow = "jobs: { a: { uses: noop } }\n";
     stage.write("flows/quarry/project.yaml", "name: quarry\n");
-    stage.write("flows/quarry/blasting.flow.yaml", format!("name: blasting\n{flow}"));
+    let weekly = "schedules: [{ id: weekly, cron: '0 0 4 ? * SUN' }]\n";
+    stage.write("flows/quarry/blasting.flow.yaml", format!("name: blasting\n{weekly}{flow}"));
     stage.write("flows/meadow/project.yaml", "name: meadow\n");
     stage.write("flows/meadow/mowing.flow.yaml", format!("name: mowing\n{flow}"));
     let site = stage.site(&["flows"]);
@@ -80,7 +81,8 @@ fn each_role_may_use_exactly_its_addresses() {
             pattern.ends_with("/stream") || pattern == "/api/v1/runs/{id}/events",
         );
         let path = address(pattern);
-        let is_about_ours = pattern.contains("{project}") || pattern.contains("/runs/{id}");
+        let ours = ["{project}", "/runs/{id}", "/schedules/{id}"];
+        let is_about_ours = ours.iter().any(|part| pattern.contains(part));
         for asker in &askers {
             let may = asker.level >= level_of(need);
             if may && (ends_session || never_ends && !asker.is_elsewhere) {
@@ -94,7 +96,9 @@ fn each_role_may_use_exactly_its_addresses() {
             let is_sent_away = answer.status == 303
                 && answer.header("location").is_some_and(|to| to.starts_with("/login?"));
             let is_refused = is_sent_away || [401, 403].contains(&answer.status);
-            let is_hidden = !asker.is_elsewhere || !is_about_ours || answer.status == 404;
+            // What is sent may be refused before anybody looks whether the thing is there.
+            let is_hidden =
+                !asker.is_elsewhere || !is_about_ours || [404, 422].contains(&answer.status);
             let tells = asker.is_elsewhere
                 && !pattern.contains('{')
                 && OURS.iter().any(|word| answer.body.contains(word));
@@ -140,6 +144,7 @@ fn address(pattern: &str) -> String {
         .replace("{*path}", "a")
         .replace("{path}", "a")
         .replace("{name}", "nothing")
+        .replace("{host}", "front")
         .replace("{tag}", "nothing");
     path + query
 }
