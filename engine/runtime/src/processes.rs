@@ -527,11 +527,24 @@ impl Shared {
                     let message = "another one holds the lock of this home and does not answer";
                     return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
                 }
-                _ => {
-                    let message = "it did not begin: see supervisor.err in the home";
-                    return Err(io::Error::other(message));
-                }
+                _ => return Err(self.why_not_begun()),
             }
+        }
+    }
+
+    /// Why a supervisor did not begin. Where the disk is full it can't have written down its complaint.
+    fn why_not_begun(&self) -> io::Error {
+        let trial = self.home.join("supervisor.trial");
+        let written = std::fs::write(&trial, [0; 4096]);
+        // It was nothing but a trial.
+        let _ = std::fs::remove_file(&trial);
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                let message =
+                    "no space left on the disk of this home: free some, then run it again";
+                io::Error::new(io::ErrorKind::StorageFull, message)
+            }
+            Ok(()) | Err(_) => io::Error::other("it did not begin: see supervisor.err in the home"),
         }
     }
 
