@@ -38,23 +38,21 @@ pub(crate) async fn plan(global: &Global, args: args::Plan) -> Ended {
 
 fn text(flow: &str, steps: &[Step], style: Style) -> String {
     let mut out = format!("{}\n", style.strong(flow));
-    let destroyed: Vec<(&str, &str)> = steps
+    let lost: Vec<&Step> = steps
         .iter()
-        .flat_map(|step| {
-            let words = step.destroys.iter().map(String::as_str);
-            words
-                .chain(step.plan.destroys.iter().map(String::as_str))
-                .map(|words| (step.path.as_str(), words))
-        })
+        .filter(|step| step.destroys.is_some() || !step.plan.destroys.is_empty())
         .collect();
-    if !destroyed.is_empty() {
+    if !lost.is_empty() {
         add!(out, "\n{}\n", style.bad("destroys"));
-        for (path, words) in destroyed {
-            add!(
-                out,
-                "  {path}: {words}\n    {}\n",
-                style.faint(&format!("--confirm {}", crate::summary::quoted(words)))
-            );
+        for step in lost {
+            for words in &step.destroys {
+                let confirm = format!("--confirm {}", crate::summary::quoted(words));
+                add!(out, "  {}: {words}\n    {}\n", step.path, style.faint(&confirm));
+            }
+            // What was found: the words to confirm are the job's own.
+            for found in &step.plan.destroys {
+                add!(out, "  {}: {found}\n", step.path);
+            }
         }
     }
     for step in steps {

@@ -48,6 +48,12 @@ pub trait JobType: Send + Sync {
         Vec::new()
     }
 
+    /// The setting by which this loses something for good, if there is one: then the job must say in `destroys` what is
+    /// lost. Texts may still hold templates; one that may turn out so counts.
+    fn destroys_by(&self, _with: &Value) -> Option<&'static str> {
+        None
+    }
+
     /// What this would do, by reading only.
     ///
     /// # Errors

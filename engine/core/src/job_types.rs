@@ -115,6 +115,11 @@ impl Known {
         self.work.as_ref().map(|work| work.check(with)).unwrap_or_default()
     }
 
+    /// The setting by which this loses something for good, if there is one.
+    pub fn destroys_by(&self, with: &Value) -> Option<&'static str> {
+        self.work.as_ref().and_then(|work| work.destroys_by(with))
+    }
+
     /// What does the work. `None` if only its description is at hand.
     pub fn work(&self) -> Option<&Arc<dyn JobType>> {
         self.work.as_ref()

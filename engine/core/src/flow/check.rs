@@ -45,6 +45,7 @@ pub(super) fn flow<'a>(flow: &'a Flow, around: &'a Around<'a>) -> Vec<Mistake> {
         flow: Some(flow),
         params: flow.params.iter().map(|param| param.name.as_str()).collect(),
         mistakes: Vec::new(),
+        agreed: 0,
     };
     let count = count(&flow.jobs);
     if count > MAX_JOBS {
@@ -78,7 +79,8 @@ pub(super) fn flow<'a>(flow: &'a Flow, around: &'a Around<'a>) -> Vec<Mistake> {
 
 /// What is wrong with the jobs of a remedy that is for any project.
 pub(super) fn cure<'a>(jobs: &'a [Job], around: &'a Around<'a>) -> Vec<Mistake> {
-    let mut check = Check { around, flow: None, params: BTreeSet::new(), mistakes: Vec::new() };
+    let mut check =
+        Check { around, flow: None, params: BTreeSet::new(), mistakes: Vec::new(), agreed: 0 };
     check.scope(&Scope::new(jobs, Outer::Nothing, true), true);
     // Which hosts there are, the project of the failed job says.
     check
@@ -94,6 +96,8 @@ struct Check<'a> {
     flow: Option<&'a Flow>,
     params: BTreeSet<&'a str>,
     mistakes: Vec<Mistake>,
+    /// How many of the jobs around this one name in `destroys` what is lost.
+    agreed: usize,
 }
 
 impl Check<'_> {
@@ -107,8 +111,10 @@ impl Check<'_> {
             self.job(scope, at, job, is_remedy);
             let has_item = scope.has_item || job.foreach.is_some() || self.spread(job).is_some();
             if !job.jobs.is_empty() {
+                self.agreed += usize::from(job.destroys.is_some());
                 let outer = Outer::Needs { scope, job: at, with_itself: false };
                 self.scope(&Scope::new(&job.jobs, outer, has_item), is_remedy);
+                self.agreed -= usize::from(job.destroys.is_some());
             }
             for recover in &job.recover {
                 self.recover(recover, Some((scope, at)));

@@ -123,6 +123,26 @@ impl Check<'_> {
     }
 
     fn destroying(&mut self, job: &Job) {
+        for (what, uses) in [("", &job.uses), ("unless", &job.unless), ("verify", &job.verify)] {
+            let Some(uses) = uses else { continue };
+            let known = self.around.types.get(&uses.job_type);
+            let Some(setting) = known.and_then(|known| known.destroys_by(&uses.with)) else {
+                continue;
+            };
+            let place = place_of(uses, &format!("/{setting}"));
+            if !what.is_empty() {
+                let message =
+                    format!("`{what}` only looks, and with `{setting}` something is lost for good");
+                self.error(place, "check-destroys", message, &format!("remove `{setting}`"));
+            } else if job.destroys.is_none() && self.agreed == 0 {
+                self.error(
+                    place,
+                    "unnamed-loss",
+                    format!("with `{setting}` something is lost for good, and `{}` does not say what", job.name),
+                    "add `destroys:` to the job, in words that name what is lost: a person must confirm them",
+                );
+            }
+        }
         let Some(destroys) = &job.destroys else { return };
         let is_blind = job.unless.is_none()
             && job.retry.attempts > 1

@@ -13,7 +13,8 @@ use crate::yaml::Node;
 
 /// What is wrong with a project. `node` is its file, for the places.
 pub(in crate::flow) fn project<'a>(node: &Node, around: &'a Around<'a>) -> Vec<Mistake> {
-    let mut check = Check { around, flow: None, params: BTreeSet::new(), mistakes: Vec::new() };
+    let mut check =
+        Check { around, flow: None, params: BTreeSet::new(), mistakes: Vec::new(), agreed: 0 };
     check.defaults(node);
     check.routes(node);
     for recover in &around.project.recover {
