@@ -45,7 +45,7 @@ fn text(flow: &str, steps: &[Step], style: Style) -> String {
     if !lost.is_empty() {
         add!(out, "\n{}\n", style.bad("destroys"));
         for step in lost {
-            for words in &step.destroys {
+            if let Some(words) = &step.destroys {
                 let confirm = format!("--confirm {}", crate::summary::quoted(words));
                 add!(out, "  {}: {words}\n    {}\n", step.path, style.faint(&confirm));
             }

@@ -1,5 +1,5 @@
 //! Job types that bring something about, on a host or here, and do nothing where it is so already: `file`, `package`,
-//! `service`, `user`. Each is a script that looks, and then changes only what differs; what carries it is the job type
+//! `service`, `user`, and `hdfs.format`. Each is a script that looks, and then changes only what differs; what carries it is the job type
 //! `ssh` on hosts and `command` here, so that a cut line or a restart loses nothing.
 
 mod file;
@@ -37,6 +37,13 @@ changed=
 must() { changed="$changed $1"; shift; if [ "$mode" = plan ]; then echo "step $*"; return 1; fi; echo "$*"; }
 # It can't be done: the codes have their meaning in `change.rs`.
 fail() { code=$1; shift; echo "weir: $*" >&2; exit "$code"; }
+# Only a person can tell whether this may pass.
+ask() {
+    if [ "$mode" = plan ]; then echo "step ask a person: $*"; exit 0; fi
+    echo "weir: $*"
+    printf 'asks=%s\n' "$*" >>"$WEIR_OUTPUT"
+    exit 0
+}
 finish() {
     [ "$mode" = act ] || exit 0
     if [ -n "$changed" ]; then echo "changed=true"; else echo "changed=false"; fi >>"$WEIR_OUTPUT"
@@ -74,7 +81,7 @@ impl State {
 }
 
 /// As the scripts know it.
-fn yes_no(flag: bool) -> &'static str {
+pub(crate) fn yes_no(flag: bool) -> &'static str {
     if flag { "yes" } else { "no" }
 }
 
@@ -92,6 +99,11 @@ pub trait Change: Send + Sync + 'static {
 
     /// What is wrong with them beyond their shape.
     fn check(with: &Value) -> Vec<Fault>;
+
+    /// The setting by which something is lost for good: see [`JobType::destroys_by`].
+    fn destroys_by(_with: &Value) -> Option<&'static str> {
+        None
+    }
 
     /// The script that brings it about; `$mode` is `plan` if it may only look.
     ///
@@ -185,6 +197,10 @@ impl<C: Change> JobType for Changing<C> {
         C::check(with)
     }
 
+    fn destroys_by(&self, with: &Value) -> Option<&'static str> {
+        C::destroys_by(with)
+    }
+
     async fn plan(&self, with: &Value, cx: &PlanContext) -> Result<Plan, JobError> {
         let script = C::script(with, &cx.working_dir, &[])?;
         let Some(route) = &cx.host else {
@@ -210,12 +226,14 @@ impl<C: Change> JobType for Changing<C> {
                 plan.steps.push(step.to_owned());
             } else if let Some(lost) = line.strip_prefix("destroys ") {
                 plan.destroys.push(lost.to_owned());
+            } else if let Some(open) = line.strip_prefix("unknown ") {
+                plan.unknown.push(open.to_owned());
             }
         }
         if !diff.trim().is_empty() {
             plan.diffs.push(diff.to_owned());
         }
-        if plan.steps.is_empty() {
+        if plan.steps.is_empty() && plan.unknown.is_empty() {
             plan.steps.push("nothing: it is so already".to_owned());
         }
         Ok(plan)
@@ -235,6 +253,11 @@ impl<C: Change> JobType for Changing<C> {
         let carried = Self::carried(with, cx).unwrap_or_else(|_| Self::spare(with));
         let outcome = self.by(with, cx)?.follow(handle, &carried, cx).await?;
         Ok(match outcome {
+            Outcome::Done { mut outputs, .. } if outputs.contains_key("asks") => {
+                let asked = outputs.remove("asks");
+                let message = asked.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
+                Outcome::Ask { message, outputs }
+            }
             Outcome::Done { outputs, .. }
                 if outputs.get("changed").and_then(Value::as_str) == Some("false") =>
             {
@@ -300,7 +323,7 @@ fn failure(code: i32, why: &str) -> Failure {
 }
 
 /// Assignments of shell variables, a line each.
-fn assign(values: &[(&str, &str)]) -> String {
+pub(crate) fn assign(values: &[(&str, &str)]) -> String {
     values
         .iter()
         .map(|(name, value)| format!("{name}={}\n", quoted(value)))

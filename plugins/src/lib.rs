@@ -11,6 +11,8 @@ mod external;
 mod fault;
 mod fetch;
 mod flow;
+mod hdfs;
+mod http;
 mod mask;
 mod noop;
 mod output;
@@ -36,6 +38,7 @@ pub use external::{Bounds, Problem, external, external_within};
 pub use fault::Test;
 pub use fetch::Fetch;
 pub use flow::Flow;
+pub use hdfs::{Dir, Format, Put, Report, Safemode};
 pub use noop::Noop;
 pub use reference::reference;
 pub use ssh::{Bounds as SshBounds, Pool, Ran, Ssh};
@@ -59,6 +62,11 @@ pub fn all() -> Vec<Arc<dyn JobType>> {
         Arc::new(Approve),
         Arc::new(Checklist),
         Arc::new(Noop),
+        Arc::new(Changing::<Format>::new(&pool, &ssh)),
+        Arc::new(Safemode::new(Arc::clone(&pool))),
+        Arc::new(Report::new(Arc::clone(&pool))),
+        Arc::new(Dir::new(Arc::clone(&pool))),
+        Arc::new(Put::new(Arc::clone(&pool))),
         Arc::new(ZooKeeper::new(pool)),
     ]
 }

@@ -32,17 +32,17 @@ use weir_core::schema::Schema;
 
 use crate::{output, process_end, script, settings};
 use asked::Settings;
-use exec::Piece;
 use mirror::Mirror;
 use record::Record;
 use remote::{Launched, Loss, Remote, Stand};
-use trouble::Trouble;
 
 pub(crate) use asked::become_of;
 pub use client::Bounds;
+pub(crate) use exec::{Exec, Piece};
 pub(crate) use pool::NOT_CONNECTED;
 pub use pool::{Pool, Ran};
 pub(crate) use sudo::quoted;
+pub(crate) use trouble::Trouble;
 
 /// How long a host that could not be reached may take to answer again.
 const AGAIN: Duration = Duration::from_mins(1);

@@ -28,7 +28,7 @@ use crate::mask;
 use crate::settings::{self, Span};
 use crate::ssh::Pool;
 use crate::stop::Stops;
-use crate::way::Way;
+use crate::way::{Address, Way};
 use look::{Look, Seen};
 
 /// The first pause between two looks; each next one is half as long again, if `every` is not said.
@@ -100,7 +100,7 @@ impl Settings {
             }),
             self.tcp
                 .take()
-                .map(|address| Ok(Condition::Look(Look::Tcp(look::Address::parse(&address)?)))),
+                .map(|address| Ok(Condition::Look(Look::Tcp(Address::parse(&address)?)))),
             self.http.take().map(|page| Ok(Condition::Look(Look::Http(page.request()?)))),
             self.dns.take().map(|name| Ok(Condition::Look(Look::Dns(name.query()?)))),
             self.file.take().map(|file| Ok(Condition::Look(Look::File(file.compiled()?)))),
@@ -195,7 +195,7 @@ impl JobType for Wait {
             ));
         }
         if let Some(address) = settings::fixed(with, "/tcp")
-            && let Err(why) = look::Address::parse(address)
+            && let Err(why) = Address::parse(address)
         {
             faults.push(settings::fault("/tcp", why, "write `host:port`"));
         }

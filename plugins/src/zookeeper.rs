@@ -23,8 +23,8 @@ use crate::mask;
 use crate::settings::{self, Flag, Span};
 use crate::ssh::Pool;
 use crate::stop::Stops;
-use crate::way::Way;
-use ask::{Asked, Server};
+use crate::way::{Server, Way};
+use ask::Asked;
 use ensemble::Ensemble;
 
 /// The pause between two looks if `every` is not said.
@@ -69,7 +69,7 @@ impl Settings {
     fn servers(&self) -> Result<Vec<Server>, String> {
         let mut servers: Vec<Server> = Vec::new();
         for text in &self.servers {
-            let server = Server::parse(text, self.ask)?;
+            let server = Server::parse(text, self.ask.port())?;
             // Whoever is counted twice would make a majority out of a minority.
             if servers.contains(&server) {
                 return Err(format!("the server `{server}` stands there twice"));
@@ -113,7 +113,7 @@ impl JobType for ZooKeeper {
         };
         let servers = with.get("servers").and_then(Value::as_array).map(Vec::as_slice);
         let fixed = |at: usize| settings::fixed(with, &format!("/servers/{at}"));
-        let wrong = |at: usize| Server::parse(fixed(at)?, ask).err().map(|why| (at, why));
+        let wrong = |at: usize| Server::parse(fixed(at)?, ask.port()).err().map(|why| (at, why));
         (0..servers.unwrap_or_default().len())
             .filter_map(wrong)
             .map(|(at, why)| {

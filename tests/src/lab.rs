@@ -54,6 +54,14 @@ impl Lab {
         self.script("up", hosts).good();
     }
 
+    /// Gives the hosts a real Hadoop, which is fetched once.
+    ///
+    /// # Panics
+    /// It can't be had.
+    pub fn hadoop(&self) {
+        self.script("hadoop", &[]).good();
+    }
+
     /// Runs a script of sh as root on a host.
     pub fn on(&self, host: &str, script: &str) -> Ended {
         self.script("exec", &[host, "sh", "-c", script])

@@ -22,6 +22,8 @@ mod jobs;
 mod kill;
 #[path = "it/lab.rs"]
 mod lab;
+#[path = "it/lab_hdfs.rs"]
+mod lab_hdfs;
 #[path = "it/lab_servers.rs"]
 mod lab_servers;
 #[path = "it/logs.rs"]

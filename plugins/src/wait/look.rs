@@ -1,6 +1,5 @@
 //! One look at what is waited for.
 
-use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,12 +8,12 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 use weir_core::job_type::{AttemptContext, JobError};
-use weir_core::outcome::{ErrorClass, Outputs};
+use weir_core::outcome::Outputs;
 use weir_core::time::{Timestamp, format_span};
 
 use super::{dns, http, sql};
 use crate::settings::{self, Flag, Span};
-use crate::way::{Stream, Way, plain};
+use crate::way::{Address, Way, plain};
 
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -103,52 +102,6 @@ impl Look {
             Self::Tcp(_) | Self::Http(_) => true,
             Self::Dns(_) | Self::File(_) | Self::Sql(_) => false,
         }
-    }
-}
-
-/// A machine and a port there.
-#[derive(Clone, Debug)]
-pub(super) struct Address {
-    shown: String,
-    /// Without the brackets of an IPv6 address.
-    host: String,
-    port: u16,
-}
-
-impl Address {
-    /// Reads `host:port`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no `host:port`");
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let port = port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let bracketed = bare.is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
-        let named = !host.is_empty() && !host.contains([':', '/', '[', ']', ' ', '@']);
-        if !bracketed && !named {
-            return Err(wrong());
-        }
-        Ok(Self { shown: text.to_owned(), host: bare.unwrap_or(host).to_owned(), port })
-    }
-
-    /// Connects to it; says what was seen instead if that fails.
-    ///
-    /// # Errors
-    /// It never will: whoever looks from a host is refused there.
-    pub(super) async fn connect(
-        &self,
-        way: &Way,
-    ) -> Result<Result<Box<dyn Stream>, String>, JobError> {
-        match way.connect(&self.host, self.port).await {
-            Ok(line) => Ok(Ok(line)),
-            Err(error) if error.class == ErrorClass::Connection => Ok(Err(error.message)),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
     }
 }
 

@@ -1,13 +1,12 @@
 //! Asking a server: four-letter words on its client port, or the `AdminServer` over HTTP.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::way::{Way, plain};
+use crate::way::{Server, Way, plain};
 
 use super::ensemble::{Answer, Mode, Serving};
 
@@ -31,51 +30,12 @@ pub(super) enum Asked {
     AdminServer,
 }
 
-/// A server of the ensemble.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Server {
-    host: String,
-    port: u16,
-}
-
-impl Server {
-    /// Reads `host` or `host:port`; an IPv6 address in brackets.
-    pub(super) fn parse(text: &str, ask: Asked) -> Result<Self, String> {
-        let usual = match ask {
-            Asked::Words => 2181,
-            Asked::AdminServer => 8080,
-        };
-        let text = text.trim();
-        let bad = || format!("`{text}` is no server");
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => {
-                (host, port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(bad)?)
-            }
-            _ => (text, usual),
-        };
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let is_good = match bare {
-            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => {
-                !host.is_empty()
-                    && host
-                        .bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
-            }
-        };
-        if !is_good {
-            return Err(bad());
-        }
-        Ok(Self { host: bare.unwrap_or(host).to_owned(), port })
-    }
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
+impl Asked {
+    /// The port where that is answered, if nothing else is said.
+    pub(super) fn port(self) -> u16 {
+        match self {
+            Self::Words => 2181,
+            Self::AdminServer => 8080,
         }
     }
 }
@@ -234,29 +194,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn servers_are_read() {
-        let read = |text: &str, ask| match Server::parse(text, ask) {
-            Ok(server) => server.to_string(),
-            Err(why) => why,
-        };
-        for (text, expected) in [
-            ("master1", "master1:2181"),
-            (" 10.2.14.11:2182 ", "10.2.14.11:2182"),
-            ("[::1]", "[::1]:2181"),
-            ("[::1]:99", "[::1]:99"),
-            ("a:0", "`a:0` is no server"),
-            ("a:b", "`a:b` is no server"),
-            ("", "`` is no server"),
-            ("zk://a", "`zk://a` is no server"),
-            ("a，b", "`a，b` is no server"),
-            ("[zz]", "`[zz]` is no server"),
-        ] {
-            assert_eq!(read(text, Asked::Words), expected);
-        }
-        assert_eq!(read("a", Asked::AdminServer), "a:8080");
-    }
 
     #[test]
     fn answers_are_read() {

@@ -2,6 +2,7 @@
 
 mod command;
 mod external;
+mod hdfs;
 mod in_process;
 mod reference;
 mod stage;
