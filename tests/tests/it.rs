@@ -6,6 +6,8 @@ mod api;
 mod arrows;
 #[path = "it/browser.rs"]
 mod browser;
+#[path = "it/cures.rs"]
+mod cures;
 #[path = "it/elsewhere.rs"]
 mod elsewhere;
 #[path = "it/homes.rs"]
@@ -50,6 +52,8 @@ mod secrets;
 mod serve;
 #[path = "it/shipped.rs"]
 mod shipped;
+#[path = "it/sweep.rs"]
+mod sweep;
 #[path = "it/tidy.rs"]
 mod tidy;
 #[path = "it/tls.rs"]

@@ -1,7 +1,7 @@
 //! Texts in which `{{ }}` and `{% %}` are filled in, and expressions (minijinja, strict: an undefined name is an error).
 //!
 //! What a template sees:
-//! * `params.NAME`; `item` in a `foreach`
+//! * `params.NAME`; `item` in a `foreach`; `host` in what works on one
 //! * `jobs.NAME.outputs.KEY`, `jobs.NAME.state` (a `-` in a name may be written `_`, or `jobs['a-b']`)
 //! * `run.id`, `run.due`, `run.flow`, `run.project`, `run.attempt`
 //! * `secret('NAME')`, `hosts('role=datanode,zone!=b')`

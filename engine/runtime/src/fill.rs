@@ -211,7 +211,8 @@ impl Turn {
             .get(&uses.job_type)
             .ok_or_else(|| format!("there is no job type `{}` here", uses.job_type))?;
         let (mut with, secrets) = if has_template(&uses.with) {
-            let cx = self.context(run, task, world)?;
+            let mut cx = self.context(run, task, world)?;
+            cx.host = self.host_of(run, task, uses, &cx, world);
             let rendered = template::settings(&uses.with, known.schema(), &uses.places, &cx)
                 .map_err(|errors| errors.into_iter().map(told).collect::<Vec<_>>().join("\n"))?;
             (rendered.with, rendered.secrets)
@@ -248,7 +249,8 @@ impl Turn {
         let verify = job.verify.as_ref().map(|uses| work(self, uses, world)).transpose()?;
         let mut env = Vec::with_capacity(job.env.len());
         for (name, text) in job.env.iter() {
-            let cx = self.context(run, task, world)?;
+            let mut cx = self.context(run, task, world)?;
+            cx.host = self.host_of(run, task, uses, &cx, world);
             let filled = template::text(text, TextKind::Plain, &cx).map_err(told)?;
             secrets.extend(filled.secrets);
             env.push((name.clone(), filled.value));
@@ -362,10 +364,12 @@ impl Turn {
                     live.items.get(&holder).and_then(|items| items.get(number as usize)).cloned();
             }
             if failed.is_none() && live.run.remedy_of(level).is_some() {
-                failed = parent.map(|failed| failed_facts(live, failed));
+                failed = parent;
             }
             above = parent;
         }
+        let failed = failed.map(|failed| self.failed_facts(run, failed, world)).transpose()?;
+        let live = &self.runs[&run];
         let names = job_names(&job);
         let jobs: BTreeMap<String, JobFacts> =
             if names.is_empty() { BTreeMap::new() } else { visible_jobs(live, task, &names) };
@@ -387,6 +391,7 @@ impl Turn {
             },
             jobs: Some(Arc::new(jobs)),
             item,
+            host: None,
             secrets: Some(Arc::new(Known(known))),
             hosts: Arc::clone(&live.hosts),
             failed,
@@ -394,22 +399,34 @@ impl Turn {
     }
 }
 
-fn at_attempt(live: &Live, task: TaskIx) -> u32 {
-    live.run.tasks()[task.at()].attempt
+impl Turn {
+    /// What failed, as the jobs of its remedy see it.
+    fn failed_facts(
+        &mut self,
+        run: RunId,
+        task: TaskIx,
+        world: &mut dyn World,
+    ) -> Result<Failed, String> {
+        let cx = self.context(run, task, world)?;
+        let job = self.job(run, task)?;
+        let host = job.uses.as_ref().and_then(|uses| self.host_of(run, task, uses, &cx, world));
+        let host = host.and_then(|host| host["name"].as_str().map(str::to_owned));
+        let live = &self.runs[&run];
+        let captures = live
+            .captures
+            .get(&task)
+            .and_then(|value| serde_json::from_value(value.clone()).ok())
+            .unwrap_or_default();
+        let message = live.diagnosed.get(&task).map(|row| row.evidence.clone()).and_then(|text| {
+            let evidence: Value = serde_json::from_str(&text).ok()?;
+            evidence["text"].as_str().map(str::to_owned)
+        });
+        Ok(Failed { job: live.path(task), host, message: message.unwrap_or_default(), captures })
+    }
 }
 
-fn failed_facts(live: &Live, task: TaskIx) -> Failed {
-    let captures = live
-        .captures
-        .get(&task)
-        .and_then(|value| serde_json::from_value(value.clone()).ok())
-        .unwrap_or_default();
-    let message = live.diagnosed.get(&task).map(|row| row.evidence.clone()).and_then(|text| {
-        let evidence: Value = serde_json::from_str(&text).ok()?;
-        evidence["text"].as_str().map(str::to_owned)
-    });
-    let host = hosts::name_of(live, task);
-    Failed { job: live.path(task), host, message: message.unwrap_or_default(), captures }
+fn at_attempt(live: &Live, task: TaskIx) -> u32 {
+    live.run.tasks()[task.at()].attempt
 }
 
 /// All texts of a job in which templates may stand.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use weir_core::flow::compile::Compiled;
 use weir_core::flow::{Job, Uses, selector};
 use weir_core::hosts::{Route, Surroundings, facts, select, way};
@@ -35,17 +35,6 @@ pub(crate) fn items(job: &Job, cx: &Context) -> Result<Vec<Value>, String> {
         return Err(format!("`{}` selects no host\n{NONE}", filled.value));
     }
     Ok(chosen.into_iter().map(facts).collect())
-}
-
-/// The host that a task worked on, if its job is spread over several, or names one outright.
-pub(crate) fn name_of(live: &Live, task: TaskIx) -> Option<String> {
-    let job = &live.compiled.jobs[live.run.tasks()[task.at()].job.at()];
-    let of_item = spread_item(live, job, task).and_then(|item| item["name"].as_str());
-    let named = || {
-        let text = selector(job.uses.as_ref()?)?;
-        live.hosts.get(text.source.trim()).map(|host| host.name.clone())
-    };
-    of_item.map(str::to_owned).or_else(named)
 }
 
 /// The host of a task whose job is spread over several, as templates see it.
@@ -124,6 +113,31 @@ impl Turn {
             && let Some(hosts) = with.get_mut("hosts")
         {
             *hosts = item["name"].clone();
+        }
+    }
+
+    /// The host of a piece of work as its templates see it, if it works on one.
+    pub(crate) fn host_of(
+        &self,
+        run: RunId,
+        task: TaskIx,
+        uses: &Uses,
+        cx: &Context,
+        world: &mut dyn World,
+    ) -> Option<Value> {
+        if !world.library().job_types.traits(&uses.job_type).works_on_hosts {
+            return None;
+        }
+        let mut named = Value::Object(Map::from_iter([("hosts".to_owned(), Value::Null)]));
+        self.name_host(run, task, uses, &mut named);
+        let name = match named["hosts"].as_str() {
+            Some(name) => name.to_owned(),
+            // What is wrong with it is told when the way there is looked for.
+            None => template::text(&selector(uses)?, TextKind::Plain, cx).ok()?.value,
+        };
+        match select(&cx.hosts, &name).ok()?.as_slice() {
+            [host] => Some(facts(host)),
+            _ => None,
         }
     }
 

@@ -179,7 +179,11 @@ async fn step(
     let mut unknown = Vec::new();
     let places = if known.works_on_hosts() { places(uses, cx, ways) } else { vec![Place::here()] };
     for Place { item, route } in places {
-        let item_cx = Context { item: item.clone().or_else(|| cx.item.clone()), ..cx.clone() };
+        let item_cx = Context {
+            item: item.clone().or_else(|| cx.item.clone()),
+            host: item.clone(),
+            ..cx.clone()
+        };
         let filled = template::settings(&uses.with, known.schema(), &uses.places, &item_cx);
         let mut with = match filled {
             Ok(filled) => filled.with,

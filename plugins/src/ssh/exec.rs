@@ -160,15 +160,25 @@ impl Exec {
         }
         let what = if early { "no shell began" } else { "`sudo` did not let it begin" };
         let bound = if early { bounds.open } else { bounds.sudo };
-        within(bound, what, self.ready(questions)).await?;
+        let mut said = Said::default();
+        match tokio::time::timeout(bound, self.ready(questions, &mut said)).await {
+            Ok(begun) => begun?,
+            Err(_) => {
+                let bound = bound.as_secs_f32();
+                return Err(Trouble::unreachable(format!(
+                    "{what} within {bound} s{}",
+                    said.last()
+                )));
+            }
+        }
         if !early {
             self.write.send(text).await?;
         }
         Ok(())
     }
 
-    async fn ready(&mut self, questions: &[Question]) -> Result<(), Trouble> {
-        let (mut out, mut err) = (Vec::new(), Vec::new());
+    async fn ready(&mut self, questions: &[Question], said: &mut Said) -> Result<(), Trouble> {
+        let Said { out, err } = said;
         let mut asker = Asker::new(questions);
         let sign = format!("{READY}\n");
         loop {
@@ -176,23 +186,42 @@ impl Exec {
                 Piece::Out(bytes) => {
                     out.extend_from_slice(&bytes);
                     // Whatever the login shell's own files say comes before.
-                    if let Some(at) = find(&out, sign.as_bytes()) {
+                    if let Some(at) = find(out, sign.as_bytes()) {
                         let rest = out.split_off(at + sign.len());
                         self.early = (!rest.is_empty()).then_some(rest);
                         return Ok(());
                     }
-                    forget(&mut out);
+                    forget(out);
                 }
                 Piece::Err(bytes) => {
                     err.extend_from_slice(&bytes);
-                    if let Some(answer) = asker.answer(&mut err)? {
+                    if let Some(answer) = asker.answer(err)? {
                         self.write.send(answer).await?;
                     }
-                    forget(&mut err);
+                    forget(err);
                 }
-                Piece::Exit(code) => return Err(not_begun(code, &out, &err)),
+                Piece::Exit(code) => return Err(not_begun(code, out, err)),
             }
         }
+    }
+}
+
+/// What was said before the work began.
+#[derive(Default)]
+struct Said {
+    out: Vec<u8>,
+    err: Vec<u8>,
+}
+
+impl Said {
+    /// The last of it, for people: who stands still has mostly asked something.
+    fn last(&self) -> String {
+        let words = [&self.err, &self.out].into_iter().find_map(|said| {
+            let said = String::from_utf8_lossy(said).into_owned();
+            said.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+        });
+        let words = words.map(|words| words.chars().take(200).collect::<String>());
+        words.map_or_else(String::new, |words| format!("; it says: {words}"))
     }
 }
 

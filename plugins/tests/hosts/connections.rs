@@ -18,14 +18,14 @@ fn pool(home: &Path) -> Arc<Pool> {
 }
 
 /// Who answers at the end of a route, or what went wrong.
-async fn whoami(pool: &Pool, route: &Route) -> String {
+pub(crate) async fn whoami(pool: &Pool, route: &Route) -> String {
     match pool.run(route, "id -un; read -r a; echo $a", SOON).await {
         Ok(ran) => format!("{} {}", ran.code, String::from_utf8_lossy(&ran.out).trim()),
         Err(error) => format!("{}: {}", error.class.name(), error.message),
     }
 }
 
-fn with(machine: &Machine, change: impl FnOnce(&mut Hop)) -> Route {
+pub(crate) fn with(machine: &Machine, change: impl FnOnce(&mut Hop)) -> Route {
     let mut hop = machine.hop();
     change(&mut hop);
     route(&[machine], vec![hop])

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use weir_tests::{Ended, Process, Server, Stage, until};
+use weir_tests::{Ended, Process, Server, Stage, states, until};
 
 const MIB: u64 = 1 << 20;
 
@@ -250,5 +250,29 @@ fn a_job_that_fills_its_disk_fails_and_nothing_else_does() {
     assert_eq!(state(&run), ("failed", "failed"), "{run:#}");
     assert_eq!(run["tasks"][0]["attempts"][0]["error_class"], "exit");
     assert!(log(&stage, &[]).out.contains("No space left"), "{}", log(&stage, &[]).out);
+    stage.verify();
+}
+
+#[test]
+fn a_span_of_time_may_be_filled_in() {
+    let stage = Stage::new();
+    let flow = stage.flow(
+        "spans",
+        "params: { n: { type: string, default: '20' } }
+jobs:
+  a: { uses: wait, with: { for: '{{ params.n }}ms' } }
+  b: { needs: [a], uses: wait, with: { file: { path: nowhere }, within: '{{ params.n }}ms', every: 5ms } }
+",
+    );
+    let file = flow.to_str().expect("plain");
+    let checked = stage.weir(&["check", file]);
+    assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
+    let run = stage.run(&flow, &[]);
+    assert_eq!(states(&run), "a succeeded, b timed-out", "{run:#}");
+    let run = stage.run(&flow, &["-p", "n=soon"]);
+    let attempt = &run["tasks"][0]["attempts"][0];
+    assert_eq!(attempt["error_class"], "definition", "{run:#}");
+    let message = attempt["message"].as_str().unwrap_or_default();
+    assert!(message.contains("soonms"), "{message}");
     stage.verify();
 }

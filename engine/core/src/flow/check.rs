@@ -60,6 +60,7 @@ pub(super) fn flow<'a>(flow: &'a Flow, around: &'a Around<'a>) -> Vec<Mistake> {
     let of_run = Words {
         jobs: None,
         has_item: false,
+        has_host: false,
         is_remedy: false,
         knows_itself: false,
         may_use_secrets: false,

@@ -64,7 +64,6 @@ impl Schema {
                 {
                     "type": "string",
                     "x-weir-span": true,
-                    "x-weir-text": "fixed",
                     "pattern": "^(0|([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$",
                 },
                 { "const": 0 },
@@ -80,7 +79,6 @@ impl Schema {
                 {
                     "type": "string",
                     "x-weir-size": true,
-                    "x-weir-text": "fixed",
                     "pattern": "^[0-9]+ ?([kKMGT]i?B?|B)?$",
                 },
                 { "type": "integer", "minimum": 0 },

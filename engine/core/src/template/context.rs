@@ -25,6 +25,8 @@ pub struct Context {
     pub jobs: Option<Arc<dyn Jobs>>,
     /// The item of a `foreach`.
     pub item: Option<Json>,
+    /// The host that is worked on, as [`hosts::facts`] tells it. `None`: `host` is not defined.
+    pub host: Option<Json>,
     /// The secrets that may be read. `None`: `secret` is not defined.
     pub secrets: Option<Arc<dyn Secrets>>,
     /// The project's hosts.
@@ -180,6 +182,7 @@ impl Object for Root {
             "params" => Some(Value::from_object(Params(Arc::clone(self)))),
             "run" => Some(self.run()),
             "item" => self.cx.item.as_ref().map(of_json),
+            "host" => self.cx.host.as_ref().map(of_json),
             "jobs" => {
                 self.cx.jobs.as_ref().map(|_| Value::from_object(JobsByName(Arc::clone(self))))
             }
@@ -200,6 +203,7 @@ impl Object for Root {
         if found.is_none() && !GLOBALS.contains(&name) {
             let mut known = vec!["params", "run", "hosts"];
             known.extend(self.cx.item.as_ref().map(|_| "item"));
+            known.extend(self.cx.host.as_ref().map(|_| "host"));
             known.extend(self.cx.jobs.as_ref().map(|_| "jobs"));
             known.extend(self.cx.secrets.as_ref().map(|_| "secret"));
             known.extend(self.cx.failed.as_ref().into_iter().flat_map(|_| ["failed", "remedy"]));

@@ -40,6 +40,7 @@ fn context() -> Context {
             ..RunFacts::default()
         },
         jobs: Some(Arc::new(BTreeMap::from(jobs))),
+        host: None,
         item: Some(json!({ "name": "d1" })),
         secrets: Some(Arc::new(BTreeMap::from([(
             "token".to_owned(),

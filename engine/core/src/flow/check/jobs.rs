@@ -15,6 +15,7 @@ impl Check<'_> {
         let words = Words {
             jobs: Some((scope, at)),
             has_item: scope.has_item || job.foreach.is_some() || spread.is_some(),
+            has_host: false,
             is_remedy,
             knows_itself: false,
             may_use_secrets: false,
@@ -65,7 +66,8 @@ impl Check<'_> {
     /// What a job works in. What comes from the project was checked there.
     fn surroundings(&mut self, job: &Job, words: &Words<'_>) {
         let defaults = &self.around.project.defaults;
-        let secret = Words { may_use_secrets: true, ..*words };
+        let has_host = job.uses.as_ref().is_some_and(|uses| self.is_on_a_host(uses));
+        let secret = Words { may_use_secrets: true, has_host, ..*words };
         for (name, text) in job.env.iter() {
             let is_inherited =
                 defaults.env.iter().any(|(known, value)| known == name && value == text);
@@ -84,7 +86,13 @@ impl Check<'_> {
         own(&job.run_as, &defaults.run_as);
     }
 
+    /// Whether a piece of work is done on a host.
+    fn is_on_a_host(&self, uses: &Uses) -> bool {
+        self.around.types.traits(&uses.job_type).works_on_hosts && selector(uses).is_some()
+    }
+
     fn uses(&mut self, uses: &Uses, words: &Words<'_>) {
+        let words = &Words { has_host: self.is_on_a_host(uses), ..*words };
         let Some(known) = self.around.types.get(&uses.job_type) else {
             let help = self.known_types(&uses.job_type);
             let message = format!("there is no job type `{}`", uses.job_type);

@@ -15,6 +15,8 @@ pub(super) struct Words<'a> {
     pub(super) jobs: Option<(&'a Scope<'a>, usize)>,
     /// `item` has a value.
     pub(super) has_item: bool,
+    /// `host` has a value.
+    pub(super) has_host: bool,
     /// The failure that is cured can be spoken of.
     pub(super) is_remedy: bool,
     /// The job itself has done its work.
@@ -157,6 +159,8 @@ impl Check<'_> {
                 continue;
             };
             let text = Text { source: source.to_owned(), place };
+            // Which host it is, that text itself says.
+            let words = &Words { has_host: words.has_host && pointer != "/hosts", ..*words };
             match known.map(|known| known.checker().text_kind(pointer)).unwrap_or_default() {
                 kind @ (TextKind::Plain | TextKind::Shell) => self.template_of(&text, kind, words),
                 TextKind::Expression => {
@@ -277,6 +281,7 @@ impl Check<'_> {
                 "add `foreach:` to the job, or name the value itself",
             ),
             "item" => {}
+            "host" if words.has_host => {}
             "run" => self.of_the_run(path, place),
             "failed" | "remedy" if words.is_remedy => {}
             name => self.unknown_value(name, path, place, words),
@@ -417,7 +422,7 @@ impl Check<'_> {
                 "param" | "inputs" | "vars" | "parameters" => format!("write `params.{rest}`"),
                 "job" | "needs" | "steps" | "tasks" => format!("write `jobs.{rest}`"),
                 "env" | "environ" => format!("in a script write ${rest}; a template can't read the environment"),
-                "host" => "write `item`, in a job with `foreach: \"{{ hosts('...') }}\"`".to_owned(),
+                "host" => "it has a value in `with` and `env` of a job on hosts; elsewhere write `hosts('NAME')[0]`".to_owned(),
                 "null" | "nil" | "None" => "write `none`".to_owned(),
                 _ => match nearest(name, ["params", "jobs", "run", "item"]) {
                     Some(near) => format!("did you mean `{near}`?"),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::settings::{self, Inherited, put};
 use super::{Reader, named, one_or_many};
+use crate::flow::spread::HOSTS;
 use crate::flow::{After, Job, OnLost, Output, Places, PoolUse, Text, Uses, schema};
 use crate::mistake::Place;
 use crate::schema::{Templates, has_template};
@@ -115,15 +116,35 @@ impl Reader<'_> {
                         .is_some_and(|keys| keys.get("script").is_some())
                 })
         };
-        let mut uses = match work.filter(takes_script) {
+        let script_by = |job_type: &str| Uses {
+            job_type: job_type.to_owned(),
+            place: check.place,
+            with: Value::Object(Map::new()),
+            places: Places::default(),
+        };
+        let mut uses = match work {
             // The same hosts, user and so on, another script.
-            Some(work) => work.clone(),
-            None => Uses {
-                job_type: "command".to_owned(),
-                place: check.place,
-                with: Value::Object(Map::new()),
-                places: Places::default(),
-            },
+            Some(work) if takes_script(&work) => work.clone(),
+            // Work that is no script is done on hosts all the same.
+            Some(work)
+                if work.with.get(HOSTS).is_some()
+                    && self.types.traits(&work.job_type).works_on_hosts =>
+            {
+                let mut uses = script_by("ssh");
+                for key in [HOSTS, "become"] {
+                    if let (Some(value), Value::Object(with)) = (work.with.get(key), &mut uses.with)
+                    {
+                        with.insert(key.to_owned(), value.clone());
+                    }
+                }
+                uses.places = work
+                    .places
+                    .iter()
+                    .filter(|(pointer, _)| ["/hosts", "/become"].contains(pointer))
+                    .collect();
+                uses
+            }
+            Some(_) | None => script_by("command"),
         };
         if let Value::Object(with) = &mut uses.with {
             with.insert("script".to_owned(), Value::from(script));
