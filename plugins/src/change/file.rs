@@ -65,11 +65,13 @@ if [ "$state" = absent ]; then
     [ "$mode" = plan ] || printf 'path=%s\nbackup=%s\n' "$path" "$backup" >>"$WEIR_OUTPUT"
     finish
 fi
+diff=
 want=$(content | sha256sum) || fail "$failed" "the content can't be read"
 old=absent
 [ ! -e "$path" ] || old=$(sha256sum <"$path")
 show() {
     if [ "$hidden" = yes ]; then echo "(what changes is not shown: it holds secrets)"
+    elif [ "$mode$unknown" = planyes ]; then echo "(what changes is not shown: what is to stand there is known when it runs)"
     elif ! command -v diff >/dev/null 2>&1; then echo "(what changes is not shown: there is no diff here)"
     else
         before=$path; [ -e "$path" ] || before=/dev/null
@@ -109,7 +111,8 @@ if [ "$want" != "$old" ]; then
         trap - EXIT
     else
         if [ ! -d "$dir" ] && [ "$folders" != yes ]; then fail "$refused" "there is no folder $dir (make-folders makes it)"; fi
-        show >"${TMPDIR:-/tmp}/.weir.diff.$$"
+        diff=$(mktemp) || fail "$failed" "there is no room for the difference"
+        show >"$diff"
     fi
 fi
 if [ -e "$path" ]; then
@@ -120,8 +123,7 @@ if [ -e "$path" ]; then
     if [ -n "$access" ] && [ "${access#0}" != "$5" ] && must mode "set the mode of $path to $access (it is $5)"; then rights "$path"; fi
 fi
 if [ "$mode" = plan ]; then
-    diff=${TMPDIR:-/tmp}/.weir.diff.$$
-    if [ -e "$diff" ]; then echo diff; cat "$diff"; rm -f "$diff"; fi
+    if [ -n "$diff" ]; then echo diff; cat "$diff"; rm -f "$diff"; fi
     finish
 fi
 printf 'path=%s\nsha256=%s\nbackup=%s\n' "$path" "${want%% *}" "$backup" >>"$WEIR_OUTPUT"
@@ -261,6 +263,8 @@ impl Change for File {
         }
         let text = content.as_deref().map(String::from_utf8_lossy);
         let hidden = text.is_some_and(|text| mask::find(&text, secrets).is_some());
+        // What can't be filled in yet, as in a plan, may hold a secret, too; and so may what stands there now.
+        let is_unknown = settings.content.as_deref().is_some_and(settings::is_template);
         let word = |word: &Option<Word>| word.as_ref().map_or(String::new(), |word| word.0.clone());
         let values = assign(&[
             ("path", &settings.path),
@@ -272,6 +276,7 @@ impl Change for File {
             ("keep", yes_no(settings.backup.0)),
             ("folders", yes_no(settings.make_folders.0)),
             ("hidden", yes_no(hidden)),
+            ("unknown", yes_no(is_unknown)),
         ]);
         let print = match content {
             Some(content) => {
