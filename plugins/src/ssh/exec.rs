@@ -161,16 +161,11 @@ impl Exec {
         let what = if early { "no shell began" } else { "`sudo` did not let it begin" };
         let bound = if early { bounds.open } else { bounds.sudo };
         let mut said = Said::default();
-        match tokio::time::timeout(bound, self.ready(questions, &mut said)).await {
-            Ok(begun) => begun?,
-            Err(_) => {
-                let bound = bound.as_secs_f32();
-                return Err(Trouble::unreachable(format!(
-                    "{what} within {bound} s{}",
-                    said.last()
-                )));
-            }
-        }
+        let Ok(begun) = tokio::time::timeout(bound, self.ready(questions, &mut said)).await else {
+            let bound = bound.as_secs_f32();
+            return Err(Trouble::unreachable(format!("{what} within {bound} s{}", said.last())));
+        };
+        begun?;
         if !early {
             self.write.send(text).await?;
         }

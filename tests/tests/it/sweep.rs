@@ -2,7 +2,7 @@
 //! here or there, but the one that it was written into.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 use weir_core::secret::Secret;
@@ -77,8 +77,9 @@ fn stage(lab: &Lab) -> Stage {
     stage
 }
 
-fn read(path: PathBuf) -> (String, Vec<u8>) {
-    let bytes = fs::read(&path).unwrap_or_default();
+fn read(path: impl AsRef<Path>) -> (String, Vec<u8>) {
+    let path = path.as_ref();
+    let bytes = fs::read(path).unwrap_or_default();
     (path.display().to_string(), bytes)
 }
 
