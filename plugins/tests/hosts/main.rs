@@ -5,8 +5,8 @@ mod connections;
 mod detached;
 mod machine;
 mod relay;
-mod stalls;
 #[path = "../job_types/stage.rs"]
 #[allow(dead_code, reason = "the other tests of job types need more of it")]
 mod stage;
+mod stalls;
 mod waits;
