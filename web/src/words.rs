@@ -381,7 +381,8 @@ mod tests {
 
     #[test]
     fn every_word_is_translated() {
-        for (name, en, zh) in [ALL, STATES, host::ALL, schedule::ALL].into_iter().flatten().copied() {
+        for (name, en, zh) in [ALL, STATES, host::ALL, schedule::ALL].into_iter().flatten().copied()
+        {
             assert!(!en.is_empty() && !is_chinese(en), "{name}: {en}");
             assert!(is_chinese(zh), "{name} is not in Chinese: {zh}");
         }

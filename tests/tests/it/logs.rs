@@ -39,7 +39,7 @@ fn write_gigabyte(path: &Path, odd: &[(usize, &str)]) {
     for at in 0..1024 {
         let mut piece = usual.clone();
         for (_, line) in odd.iter().filter(|(place, _)| *place == at) {
-            piece.replace_range(..line.len() + 1, &format!("{line}\n"));
+            piece.replace_range(..=line.len(), &format!("{line}\n"));
         }
         file.write_all(piece.as_bytes()).expect("there is room");
     }

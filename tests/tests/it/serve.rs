@@ -149,9 +149,9 @@ fn what_is_asked_of_a_server_that_is_killed_is_done_once_or_not_at_all() {
             assert_eq!(after, before + 1, "it was said that a run had begun");
         }
         if after > before {
-            done += 1
+            done += 1;
         } else {
-            undone += 1
+            undone += 1;
         }
         if !is_page {
             // Whether or not it was heard the first time: now there is one.
@@ -161,7 +161,7 @@ fn what_is_asked_of_a_server_that_is_killed_is_done_once_or_not_at_all() {
         }
         site = Some(serving);
     }
-    println!("{done} were done, {undone} were not");
+    writeln!(std::io::stdout(), "{done} were done, {undone} were not").expect("it is shown");
     for run in 1..=runs(&stage) {
         assert_eq!(ended(&stage, run as i64)["state"], "succeeded");
     }
