@@ -105,6 +105,34 @@ CREATE TABLE meta (
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE notice (
+  run       INTEGER NOT NULL REFERENCES run (id),
+  seq       INTEGER NOT NULL CHECK (seq > 0),
+  reason    INTEGER NOT NULL CHECK (reason BETWEEN 0 AND 255),
+  receiver  TEXT NOT NULL CHECK (receiver <> ''),
+  "key"     TEXT NOT NULL,
+  project   TEXT NOT NULL,
+  span_ms   INTEGER NOT NULL CHECK (span_ms >= 0),
+  message   TEXT NOT NULL,
+  state     INTEGER NOT NULL CHECK (state BETWEEN 0 AND 2),
+  tries     INTEGER NOT NULL CHECK (tries >= 0),
+  at        INTEGER NOT NULL,
+  due_at    INTEGER NOT NULL,
+  told_at   INTEGER,
+  ended_at  INTEGER,
+  error     TEXT,
+  PRIMARY KEY (run, seq, reason, receiver),
+  CHECK ((state > 0) = (ended_at IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX notice_due ON notice (due_at) WHERE state = 0;
+
+CREATE INDEX notice_given_up ON notice (ended_at) WHERE state = 2;
+
+CREATE INDEX notice_told ON notice ("key", told_at) WHERE told_at IS NOT NULL;
+
+CREATE INDEX notice_waiting ON notice ("key") WHERE state = 0;
+
 CREATE TABLE person (
   name     TEXT PRIMARY KEY CHECK (name <> ''),
   password TEXT NOT NULL,
@@ -187,7 +215,7 @@ CREATE TABLE schedule (
   up_to     INTEGER NOT NULL,
   next_due  INTEGER,
   seq       INTEGER NOT NULL CHECK (seq > 0),
-  at        INTEGER NOT NULL, own TEXT, added_by TEXT CHECK ((added_by IS NULL) = (own IS NULL)),
+  at        INTEGER NOT NULL,
   UNIQUE (project, flow, name),
   CHECK ((paused_by IS NULL) = (paused_at IS NULL)),
   CHECK (next_due IS NULL OR state = 0)

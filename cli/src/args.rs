@@ -133,6 +133,15 @@ Examples:
   weir backfill nightly --from 2026-11-01 --to 2026-11-07 --preview
   weir backfill nightly --from 2026-11-01 --to 2026-11-07 --parallel 2")]
     Backfill(Backfill),
+    /// List notices: who was told of what, who is still to be told, who could not be
+    #[command(after_help = "\
+`notify` in a flow file says who is told of what, `weir serve` tells them. See docs/notices.md.
+
+Examples:
+  weir notices
+  weir notices --run 7
+  weir notices --state given-up --json")]
+    Notices(Notices),
     /// List runs, newest first
     #[command(after_help = "\
 Examples:
@@ -373,6 +382,12 @@ pub(crate) struct Serve {
     /// Serve pages to other machines without TLS: what is sent can be read on the way
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// Where people find the pages, for the links in notices [default: where they are]
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// So long it is tried to deliver a notice; then it is given up
+    #[arg(long, value_name = "SPAN", default_value = "3d", value_parser = weir_core::time::parse_span)]
+    pub(crate) notices_for: std::time::Duration,
     /// End when no run moves (how commands leave runs in the background)
     #[arg(long, hide = true)]
     pub(crate) until_idle: bool,
@@ -422,6 +437,20 @@ pub(crate) struct Schema {
     /// A job type
     #[arg(value_name = "TYPE")]
     pub(crate) job_type: Option<String>,
+}
+
+/// `weir notices`
+#[derive(clap::Args, Debug)]
+pub(crate) struct Notices {
+    /// Only of this run
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<i64>,
+    /// Only those that are `waiting`, `delivered` or `given-up`
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// How many at most
+    #[arg(short = 'n', long, default_value_t = 50)]
+    pub(crate) limit: u64,
 }
 
 /// `weir runs`
@@ -852,7 +881,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ("Run", &["run", "rerun", "serve"]),
     ("Time", &["schedules", "next", "backfill"]),
     ("Look before", &["check", "plan", "graph", "schema", "types"]),
-    ("Look after", &["runs", "show", "logs", "events"]),
+    ("Look after", &["runs", "show", "logs", "events", "notices"]),
     (
         "By hand",
         &["cancel", "pause", "resume", "skip", "retry", "succeed", "fail", "approve", "reject"],

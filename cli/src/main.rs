@@ -25,6 +25,7 @@ mod keep;
 mod last_lines;
 mod lines;
 mod logs;
+mod notices;
 mod params;
 mod plan;
 mod preview;
@@ -95,6 +96,7 @@ async fn carry_out(args: Args) -> Ended {
         Command::Schedules(args) => schedules::schedules(&global, args).await,
         Command::Next(args) => schedules::next(&global, args).await,
         Command::Backfill(args) => schedules::backfill(&global, args).await,
+        Command::Notices(args) => notices::notices(&global, args).await,
         Command::Runs(args) => runs::runs(&global, args).await,
         Command::Show(args) => show::show(&global, args).await,
         Command::Logs(args) => logs::logs(&global, args).await,

@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use weir_core::hosts::Lookout;
 use weir_engine::api::{self, Request};
 use weir_engine::engine::Handle;
+use weir_engine::outbox::{Outbox, Terms};
 use weir_web::{Config, Files, Server};
 
 use crate::access::{self, Access, Purpose, moves_any};
@@ -53,7 +54,7 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
         }
         bail!("{} is served already\nhelp: `weir runs` shows what it does", path.display());
     };
-    let mut pages = None;
+    let (mut pages, mut outbox) = (None, None);
     if args.until_idle {
         let mut out = std::io::stdout();
         // Who waits for this line may be gone: that is no reason not to move the runs.
@@ -69,6 +70,7 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
                 return Err(error);
             }
         };
+        outbox = Some(begin_outbox(local.handle(), &args, pages.as_ref()));
         let moving = unfinished(local.handle()).await;
         tracing::info!(
             "serving {}: {} unfinished runs, {slots} jobs at once",
@@ -90,6 +92,9 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
     };
     if let Some(pages) = pages {
         pages.stop().await;
+    }
+    if let Some(outbox) = outbox {
+        outbox.stop().await;
     }
     let left = unfinished(local.handle()).await;
     if is_idle {
@@ -155,6 +160,14 @@ async fn told(signal: Option<&mut Signal>) {
         }
         None => std::future::pending().await,
     }
+}
+
+/// Begins to deliver notices.
+fn begin_outbox(handle: &Handle, args: &args::Serve, pages: Option<&Server>) -> Outbox {
+    let address = args.public_url.clone().or_else(|| pages.map(Server::url));
+    let pages = address.map(|url| url.trim_end_matches('/').to_owned());
+    let terms = Terms { patience: args.notices_for, pages };
+    Outbox::begin(handle, Arc::new(weir_plugins::Post), terms)
 }
 
 /// The folders to be watched, by their whole paths.

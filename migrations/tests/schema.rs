@@ -14,6 +14,7 @@ const STEPS: &[(&str, &str)] = &[
     ("m0002_people.rs", "7d9540926fd6636adf812f3a38ab8feded20756f0c7f599ec5bb4c348d225a5f"),
     ("m0003_schedules.rs", "c0650531165bbc6b1ff3aa56cee3ef2010c4fcae454770b829e8fb01b2a8f88d"),
     ("m0004_own_schedules.rs", "f49e8b4ec35c153660084063e9d7648059426095e64c5cfffcb177e682e0d1ee"),
+    ("m0005_notices.rs", "b906841c01ea407a4e8e0754b6ed465354cfaf7737f119af13f3fc0c49c44b4a"),
 ];
 
 fn file(name: &str) -> String {

@@ -1,4 +1,4 @@
-//! The job types that ship with Weir, a module each.
+//! The job types that ship with Weir, a module each; and what brings notices to people.
 //!
 //! They know [`weir_core`] and nothing of the engine: all they work with comes in the context they are given.
 
@@ -14,6 +14,7 @@ mod flow;
 mod hdfs;
 mod http;
 mod mask;
+mod messenger;
 mod noop;
 mod output;
 mod process_end;
@@ -39,6 +40,7 @@ pub use fault::Test;
 pub use fetch::Fetch;
 pub use flow::Flow;
 pub use hdfs::{Dir, Format, Put, Report, Safemode};
+pub use messenger::Post;
 pub use noop::Noop;
 pub use reference::reference;
 pub use ssh::{Bounds as SshBounds, Pool, Ran, Ssh};

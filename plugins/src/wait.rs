@@ -8,7 +8,7 @@ mod dns;
 mod http;
 mod look;
 mod sql;
-mod tls;
+pub(crate) mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,6 +8,7 @@ mod disk;
 mod door;
 pub mod http;
 mod lab;
+pub mod post;
 mod process;
 mod site;
 mod stage;

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::mistake::Place;
+use crate::notice::Reason;
 
 pub use crate::schedule::Schedule;
 pub use job::{After, Job, Late, LateThen, Limits, OnLost, Output, PoolUse, Retry, Rolling, Uses};
@@ -184,7 +185,9 @@ pub struct Hooks {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notify {
     /// The reasons.
-    pub on: Vec<String>,
+    pub on: Vec<Reason>,
     /// The receivers, such as `mail:ops@example.org` or `webhook:dingtalk`.
     pub to: Vec<String>,
+    /// How long nobody is told of the same again.
+    pub window: Duration,
 }

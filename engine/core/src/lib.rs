@@ -22,6 +22,7 @@ pub mod job_types;
 pub mod log_index;
 pub mod mask;
 pub mod mistake;
+pub mod notice;
 pub mod outcome;
 pub mod params;
 pub mod run;

@@ -60,7 +60,7 @@ pub(crate) async fn live(ground: &Ground, saved: SavedRun) -> Result<Live, Error
     if has_late_rules(&compiled.graph) {
         run.remember_late(ground.store.late(RunId(id)).await?);
     }
-    let diagnosed = diagnosed(ground, &run).await?;
+    let (diagnosed, is_cured) = diagnosed(ground, &run).await?;
     let open = open_attempts(ground, &run, &saved).await?;
     let values = |why: String| Error::Values { run: id, cause: Refusal::Bad(why) };
     let given = crate::begin::open_params(ground, &saved.run.params).map_err(values)?;
@@ -86,6 +86,8 @@ pub(crate) async fn live(ground: &Ground, saved: SavedRun) -> Result<Live, Error
         folder: began.folder,
         parallel: began.parallel,
         diagnosed,
+        is_cured,
+        failure: None,
         outputs: BTreeMap::new(),
         captures: BTreeMap::new(),
         adopted: open.iter().map(|(task, row)| (*task, row.number)).collect(),
@@ -154,24 +156,26 @@ fn has_late_rules(graph: &Graph) -> bool {
     is_some(graph.late) || graph.jobs.iter().any(|job| is_some(job.timing.late))
 }
 
-/// The last diagnosis of each task, where it is not known yet what came of it.
+/// The last diagnosis of each task, where it is not known yet what came of it; and whether any failure was cured.
 async fn diagnosed(
     ground: &Ground,
     run: &Run,
-) -> Result<BTreeMap<TaskIx, DiagnosisRow>, store::Error> {
+) -> Result<(BTreeMap<TaskIx, DiagnosisRow>, bool), store::Error> {
     let has_none =
         run.graph().remedies.is_empty() || run.tasks().iter().all(|task| task.attempt == 0);
     if has_none {
-        return Ok(BTreeMap::new());
+        return Ok((BTreeMap::new(), false));
     }
     let rows = ground.store.diagnoses_of(run.id()).await?;
-    Ok(rows
+    let is_cured = rows.iter().any(|row| row.result.as_deref() == Some("cured"));
+    let open = rows
         .into_iter()
         .map(|row| (row.task, row))
         .collect::<BTreeMap<_, _>>()
         .into_iter()
         .filter(|(_, row)| row.result.is_none())
-        .collect())
+        .collect();
+    Ok((open, is_cured))
 }
 
 fn saved_block(block: &BlockRow) -> SavedBlock {

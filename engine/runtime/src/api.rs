@@ -1,5 +1,6 @@
 //! What can be asked of a home: one set of requests, answered in the same process or over the socket.
 
+mod notice;
 mod schedule;
 mod watch;
 
@@ -148,6 +149,15 @@ pub enum Request {
     },
     /// The flows that are in effect, and what is wrong with newer texts: `[{"project","flow","file","version","error"}]`.
     Flows,
+    /// Notices, newest first: `[{"run","seq","reason","to","flow","project","subject","state","tries","at","due_at","ended_at","error"}]`.
+    Notices {
+        /// Only of this run.
+        run: Option<i64>,
+        /// Only in this state: `waiting`, `delivered` or `given-up`.
+        state: Option<String>,
+        /// How many at most.
+        limit: u64,
+    },
     /// Pause a schedule: `null`.
     PauseSchedule {
         /// The flow: `project/flow`, or `flow` if one project alone has it.
@@ -250,6 +260,7 @@ impl Request {
             | Self::Next { .. }
             | Self::Fires { .. }
             | Self::Flows
+            | Self::Notices { .. }
             | Self::Verify => true,
             // With a preview nothing is changed.
             Self::Backfill { preview, .. } => *preview,
@@ -449,6 +460,9 @@ pub async fn answer(handle: &Handle, request: Request) -> Result<Value, Problem>
             schedule::fires(handle, schedule, before, limit).await
         }
         Request::Flows => schedule::flows(handle).await,
+        Request::Notices { run, state, limit } => {
+            notice::list(handle, run, state.as_deref(), limit).await
+        }
         Request::PauseSchedule { flow, schedule, by } => {
             schedule::pause(handle, &flow, &schedule, true, &by).await
         }

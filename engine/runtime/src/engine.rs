@@ -88,6 +88,8 @@ pub(crate) struct Shared {
     folders: Mutex<Option<crate::folders::Folders>>,
     /// Held while a flow's schedules are worked out and put in effect.
     pub(crate) loading: tokio::sync::Mutex<()>,
+    /// Rung when there is something to tell somebody.
+    pub(crate) notices: tokio::sync::Notify,
 }
 
 impl std::ops::Deref for Shared {
@@ -115,6 +117,7 @@ impl Engine {
             events: broadcast::channel(1024).0,
             folders: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
+            notices: tokio::sync::Notify::new(),
         });
         let handle = Handle { inputs: inputs.clone(), shared: Arc::clone(&shared) };
         let children = Arc::new(Children { handle: OnceLock::new() });
@@ -298,6 +301,16 @@ impl World for RealWorld {
         self.runtime
             .block_on(self.shared.store.fires_after(schedule, after))
             .map_err(|error| error.to_string())
+    }
+
+    fn failed_before(&mut self, project: &str, flow: &str, run: RunId) -> Result<bool, String> {
+        self.runtime
+            .block_on(self.shared.store.failed_before(project, flow, run))
+            .map_err(|error| error.to_string())
+    }
+
+    fn tell(&mut self) {
+        self.shared.notices.notify_one();
     }
 
     fn is_watched(&self) -> bool {

@@ -4,6 +4,7 @@
 //! * [`begin`]: how a run begins; [`view`]: how it is shown
 //! * [`library`]: job types, the catalogue, flow versions
 //! * [`store`], [`home`], [`secrets`]: what is kept, and where; [`people`]: who may do what
+//! * [`outbox`]: notices on their way
 //! * [`plan`]: what a flow would do and destroy; [`schedules`]: when it runs by itself
 //! * [`supervise`], [`processes`], [`logs`]: processes that outlive the engine
 //!
@@ -27,6 +28,7 @@ pub mod library;
 mod limits;
 mod live;
 pub mod logs;
+pub mod outbox;
 pub mod people;
 pub mod plan;
 pub mod processes;

@@ -49,6 +49,10 @@ pub(crate) struct Live {
     pub(crate) folder: PathBuf,
     /// The last diagnosis of each task whose outcome is not known yet.
     pub(crate) diagnosed: BTreeMap<TaskIx, DiagnosisRow>,
+    /// A known failure was cured in it.
+    pub(crate) is_cured: bool,
+    /// The last attempt that failed, in words, as far as this engine saw it.
+    pub(crate) failure: Option<String>,
     /// How many runs of the flow may move beside it, whatever the flow says.
     pub(crate) parallel: Option<u32>,
     /// Attempts that an earlier engine may have begun.

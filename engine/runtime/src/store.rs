@@ -21,6 +21,7 @@ mod connect;
 mod entity;
 mod error;
 mod faults;
+mod notices;
 pub mod people;
 mod read;
 pub mod rows;
@@ -31,6 +32,7 @@ mod writer;
 
 pub use error::{Advice, CommitError, Error, Trouble};
 pub use faults::{Fault, Faults, Point};
+pub use notices::NoticeFilter;
 pub use read::{DiagnosisFilter, RunFilter};
 pub use verify::{Finding, Refold};
 pub use writer::Done;

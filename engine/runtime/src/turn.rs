@@ -9,6 +9,7 @@ mod act;
 mod begin;
 mod command;
 mod ended;
+mod notices;
 mod wish;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -60,6 +61,10 @@ pub(crate) trait World {
     fn seal(&self, values: &weir_core::params::Values) -> String;
     /// The due times of a schedule after a time that are settled, or why that can't be read.
     fn fires_after(&mut self, schedule: i64, after: Timestamp) -> Result<Vec<Timestamp>, String>;
+    /// Whether the durable run of a flow before this one that ended by itself ended badly, or why that can't be read.
+    fn failed_before(&mut self, project: &str, flow: &str, run: RunId) -> Result<bool, String>;
+    /// Somebody is to be told of what is durable now.
+    fn tell(&mut self) {}
 }
 
 /// What the tasks of a run left behind.
@@ -92,6 +97,8 @@ pub(crate) struct Turn {
     closed: BTreeSet<RunId>,
     waiting: BTreeMap<RunId, Vec<Box<dyn FnOnce() + Send>>>,
     pipeline: BTreeMap<RunId, BTreeSet<Who>>,
+    /// Whether the last run of a flow ended badly, where somebody wants to know that it works again.
+    ended_badly: BTreeMap<(String, String), bool>,
     /// The version that each flow was begun as last: it is kept already.
     latest: BTreeMap<(String, String), String>,
     /// Why nothing can be written, if so.
@@ -109,6 +116,8 @@ pub(crate) struct After {
     /// Something happened that is not among `events`, as nobody watched then. Who began to watch before it is
     /// durable has not found it in the store, so must be told to look again.
     is_unheard: bool,
+    /// Somebody is to be told of something.
+    has_notices: bool,
     ended: Vec<RunId>,
 }
 
@@ -145,6 +154,7 @@ impl Turn {
             closed: BTreeSet::new(),
             waiting: BTreeMap::new(),
             pipeline: BTreeMap::new(),
+            ended_badly: BTreeMap::new(),
             latest: BTreeMap::new(),
             trouble: None,
             broken: None,
@@ -329,9 +339,13 @@ impl Turn {
         let now = world.now();
         let live = self.runs.get_mut(&id).ok_or(Ignored::RunEnded)?;
         self.out.clear();
+        let is_opened = event == Event::Opened;
         weir_core::run::step(&mut live.run, event, now, &mut self.out)?;
         let first_event = self.batch.events.len();
         live.keep(&self.out.records, note, now, &mut self.batch);
+        if !live.compiled.flow.notify.is_empty() {
+            self.tell_of_step(id, first_event, is_opened, now, world);
+        }
         if world.is_watched() {
             self.after.events.extend_from_slice(&self.batch.events[first_event..]);
         } else {

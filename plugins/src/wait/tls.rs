@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 ///
 /// # Errors
 /// The other side is not who it should be, or the certificates can't be read.
-pub(super) async fn over<S>(line: S, host: &str, ca: Option<&Path>) -> io::Result<TlsStream<S>>
+pub(crate) async fn over<S>(line: S, host: &str, ca: Option<&Path>) -> io::Result<TlsStream<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -121,7 +121,9 @@ enum Rows {
 
 fn seen_rows(request: &Request) -> Option<Rows> {
     match request {
-        Request::Schedules { .. } | Request::Flows => Some(Rows::OfProject),
+        Request::Schedules { .. } | Request::Flows | Request::Notices { .. } => {
+            Some(Rows::OfProject)
+        }
         Request::Diagnoses { .. } => Some(Rows::OfRun),
         _ => None,
     }
@@ -175,7 +177,7 @@ async fn admit(site: &Site, me: &Who, mut request: Request) -> Result<Request, P
         | Request::Events { run, .. }
         | Request::Watch { run, .. }
         | Request::Log { run, .. } => of_run(site, me, *run, Role::Viewer).await?,
-        Request::Diagnoses { run, .. } => {
+        Request::Diagnoses { run, .. } | Request::Notices { run, .. } => {
             if let Some(run) = run {
                 of_run(site, me, *run, Role::Viewer).await?;
             }

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::job_types::JobTypes;
 use crate::mistake::{Mistake, Place, Severity};
+use crate::notice::{self, Reason};
 use crate::schema::{Checker, Finding, Templates};
 use crate::yaml::{Data, Node, Source};
 
@@ -226,7 +227,11 @@ fn concurrency_policy(name: &str) -> Option<ConcurrencyPolicy> {
 fn notify(node: &Node) -> Notify {
     let texts = |key: &str| {
         let nodes = node.get(key).map(one_or_many).unwrap_or_default();
-        nodes.iter().filter_map(|node| node.text()).map(str::to_owned).collect()
+        nodes.iter().filter_map(|node| node.text())
     };
-    Notify { on: texts("on"), to: texts("to") }
+    Notify {
+        on: texts("on").filter_map(Reason::named).collect(),
+        to: texts("to").map(str::to_owned).collect(),
+        window: node.get("window").and_then(settings::span).unwrap_or(notice::WINDOW),
+    }
 }

@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
+use crate::notice::Reason;
 use crate::outcome::ErrorClass;
 use crate::schema::{Checker, NAME, Schema, WORD};
 
@@ -27,6 +28,10 @@ pub(crate) static PROJECT: LazyLock<Checker> = LazyLock::new(|| Checker::new(pro
 /// The shape of a schedule.
 pub(crate) static SCHEDULE: LazyLock<Checker> =
     LazyLock::new(|| Checker::new(schedule::schedule()));
+
+/// What names somebody who is told. A webhook's name is a part of the name of a secret.
+const RECEIVER: &str =
+    r"^(mail:[^\s@,;:<>()\[\]]+@[^\s@,;:<>()\[\]]+|webhook:[A-Za-z0-9_][A-Za-z0-9_-]{0,79})$";
 
 /// Whether a job has a key of that name.
 pub(crate) fn is_job_key(key: &str) -> bool {
@@ -118,26 +123,23 @@ fn on_failure() -> Schema {
 }
 
 fn notify() -> Schema {
-    let reasons = [
-        "started",
-        "succeeded",
-        "failed",
-        "cancelled",
-        "recovered",
-        "late",
-        "asking",
-        "undiagnosed",
-    ];
     Schema::object()
-        .required("on", one_or_many(Schema::choice(reasons)).describe("The reasons."))
+        .required(
+            "on",
+            one_or_many(Schema::choice(Reason::ALL.map(Reason::name))).describe("The reasons."),
+        )
         .required(
             "to",
             one_or_many(
                 plain(Schema::text())
-                    .pattern("^(mail|webhook):[^\\s]+$")
+                    .pattern(RECEIVER)
                     .with("x-weir-form", "write it like `mail:ops@example.org` or `webhook:name`"),
             )
             .describe("The receivers."),
+        )
+        .optional(
+            "window",
+            Schema::span().describe("So long nobody is told of the same again; 5m if not said."),
         )
 }
 

@@ -97,6 +97,11 @@ impl World for Made {
         Ok(self.rt.block_on(self.store.fires_after(schedule, after)).expect("the store is read"))
     }
 
+    fn failed_before(&mut self, project: &str, flow: &str, run: RunId) -> Result<bool, String> {
+        let found = self.store.failed_before(project, flow, run);
+        Ok(self.rt.block_on(found).expect("the store is read"))
+    }
+
     fn library(&self) -> Arc<Library> {
         Arc::clone(&self.library)
     }

@@ -4,8 +4,8 @@ use weir_core::time::Timestamp;
 
 use super::people::RequestRow;
 use super::rows::{
-    AttemptRow, BlobRow, BlockRow, DiagnosisRow, EventRow, FireRow, FlowRow, ResultRow, RunChange,
-    RunRow, ScheduleEventRow, ScheduleRow, SecretRow, TaskRow, VersionRow,
+    AttemptRow, BlobRow, BlockRow, DiagnosisRow, EventRow, FireRow, FlowRow, NoticeRow, ResultRow,
+    RunChange, RunRow, ScheduleEventRow, ScheduleRow, SecretRow, TaskRow, VersionRow,
 };
 use super::table::{Form, Row, Values};
 
@@ -461,5 +461,39 @@ impl Row for FireRow {
             .maybe_int(self.run)
             .maybe_text(self.cause.as_deref())
             .maybe_text(self.reason.as_deref());
+    }
+}
+
+impl Row for NoticeRow {
+    const TABLE: &'static str = "notice";
+    const COLUMNS: &'static [&'static str] = &[
+        "run", "seq", "reason", "receiver", "\"key\"", "project", "span_ms", "message", "state",
+        "tries", "at", "due_at", "told_at", "ended_at", "error",
+    ];
+    const FORM: Form = Form::Replace(&["state", "tries", "due_at", "told_at", "ended_at", "error"]);
+    const KEY: &'static str = "run, seq, reason, receiver";
+    type Key<'a> = (i64, i64, u8, &'a str);
+
+    fn key(&self) -> (i64, i64, u8, &str) {
+        (self.run.0, self.seq, self.reason, &self.receiver)
+    }
+
+    fn bind(&self, values: &mut Values<'_, '_>) {
+        values
+            .int(self.run.0)
+            .int(self.seq)
+            .int(self.reason)
+            .text(&self.receiver)
+            .text(&self.key)
+            .text(&self.project)
+            .int(i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX))
+            .text(&self.message)
+            .int(self.state)
+            .int(self.tries)
+            .int(self.at.millis())
+            .int(self.due_at.millis())
+            .maybe_int(self.told_at.map(Timestamp::millis))
+            .maybe_int(self.ended_at.map(Timestamp::millis))
+            .maybe_text(self.error.as_deref());
     }
 }

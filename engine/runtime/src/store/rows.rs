@@ -1,6 +1,7 @@
 //! What the store keeps, as values. Rows are the truth the engine recovers from; events are the proof.
 
 use std::fmt;
+use std::time::Duration;
 
 use weir_core::ids::{RunId, TaskIx};
 use weir_core::time::Timestamp;
@@ -399,6 +400,74 @@ impl FireOutcome {
     }
 }
 
+/// Somebody who is to be told of an event, or has been.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoticeRow {
+    /// The run.
+    pub run: RunId,
+    /// The event of the run.
+    pub seq: i64,
+    /// `weir_core::notice::Reason` as its number.
+    pub reason: u8,
+    /// Who, such as `mail:ops@example.org`.
+    pub receiver: String,
+    /// What is the same: within a window one of these is sent.
+    pub key: String,
+    /// The project whose secrets say where it goes.
+    pub project: String,
+    /// The window.
+    pub window: Duration,
+    /// `weir_core::notice::Message` as JSON.
+    pub message: String,
+    /// [`NoticeState`] as its code.
+    pub state: u8,
+    /// How often it was sent.
+    pub tries: u32,
+    /// When it happened.
+    pub at: Timestamp,
+    /// When it is looked at next.
+    pub due_at: Timestamp,
+    /// When it was sent last, unless it surely did not arrive.
+    pub told_at: Option<Timestamp>,
+    /// When it was delivered or given up.
+    pub ended_at: Option<Timestamp>,
+    /// Why it has not arrived.
+    pub error: Option<String>,
+}
+
+/// What became of a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeState {
+    /// It is to be sent.
+    Waiting,
+    /// The other side has taken it.
+    Delivered,
+    /// It could not be delivered for so long that it is not tried again.
+    GivenUp,
+}
+
+impl NoticeState {
+    /// Its number in rows.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// Its name.
+    pub fn name(code: u8) -> &'static str {
+        match code {
+            0 => "waiting",
+            1 => "delivered",
+            _ => "given-up",
+        }
+    }
+
+    /// The state with that name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::Waiting, Self::Delivered, Self::GivenUp];
+        all.into_iter().find(|state| Self::name(state.code()) == name)
+    }
+}
+
 /// A text by its hash.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlobRow {
@@ -477,6 +546,8 @@ pub struct Batch {
     pub schedule_events: Vec<ScheduleEventRow>,
     /// What became of due times, all of it.
     pub fires: Vec<FireRow>,
+    /// Who is to be told of what, or has been; the last word on a notice wins.
+    pub notices: Vec<NoticeRow>,
 }
 
 impl Batch {
@@ -503,6 +574,7 @@ impl Batch {
             schedules,
             schedule_events,
             fires,
+            notices,
         } = self;
         blobs.len()
             + versions.len()
@@ -519,6 +591,7 @@ impl Batch {
             + schedules.len()
             + schedule_events.len()
             + fires.len()
+            + notices.len()
     }
 
     /// Puts `later` behind this one: committing both in order and committing the sum is the same.
@@ -538,6 +611,7 @@ impl Batch {
         self.schedules.append(&mut later.schedules);
         self.schedule_events.append(&mut later.schedule_events);
         self.fires.append(&mut later.fires);
+        self.notices.append(&mut later.notices);
     }
 }
 

@@ -232,6 +232,7 @@ impl Writer {
         self.write(&table::last_words(batches().flat_map(|batch| &batch.schedules)))?;
         self.write(&table::last_words(batches().flat_map(|batch| &batch.schedule_events)))?;
         self.write(&table::last_words(batches().flat_map(|batch| &batch.fires)))?;
+        self.write(&table::last_words(batches().flat_map(|batch| &batch.notices)))?;
         // Secrets change rarely, one at a time, by a person.
         for change in orders.iter().flat_map(|order| &order.secrets) {
             match change {

@@ -64,6 +64,9 @@ impl Turn {
         if !after.events.is_empty() {
             world.act(Action::Publish(after.events.into()));
         }
+        if after.has_notices {
+            world.tell();
+        }
         if after.is_unheard && world.is_watched() {
             world.act(Action::Publish(Arc::default()));
         }

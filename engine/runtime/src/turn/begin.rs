@@ -83,6 +83,8 @@ impl Turn {
             locks: new.locks,
             folder: new.folder,
             diagnosed: BTreeMap::new(),
+            is_cured: false,
+            failure: None,
             outputs: BTreeMap::new(),
             items: BTreeMap::new(),
             captures: BTreeMap::new(),

@@ -50,6 +50,10 @@ impl Turn {
                     json(&class),
                     json(&failure.message)
                 ));
+                if let Some(live) = self.runs.get_mut(&id.run) {
+                    live.failure =
+                        Some(format!("`{}` failed: {}", live.path(task), failure.message));
+                }
                 note.failure = Some(failure);
                 remedy = found.as_ref().map(|found| found.remedy);
                 Ending::Failed(class)
@@ -86,6 +90,9 @@ impl Turn {
             found
         });
         self.judge_earlier_remedy(id, found.as_deref());
+        if is_failed && !is_cancelled {
+            self.tell_of_failure(id, found.is_some(), world);
+        }
         if let Some(found) = found {
             if let Some(live) = self.runs.get_mut(&id.run) {
                 live.captures.insert(task, found.captures);
@@ -113,6 +120,7 @@ impl Turn {
             }
             .to_owned(),
         );
+        live.is_cured |= row.result.as_deref() == Some("cured");
         self.batch.diagnoses.push(row);
         if let Some(found) = found {
             live.diagnosed.insert(id.task, found.row.clone());
