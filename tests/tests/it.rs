@@ -30,6 +30,8 @@ mod lab_hdfs;
 mod lab_servers;
 #[path = "it/logs.rs"]
 mod logs;
+#[path = "it/notices.rs"]
+mod notices;
 #[path = "it/pages.rs"]
 mod pages;
 #[path = "it/pipes.rs"]
@@ -58,3 +60,5 @@ mod sweep;
 mod tidy;
 #[path = "it/tls.rs"]
 mod tls;
+#[path = "it/triggers.rs"]
+mod triggers;

@@ -2,6 +2,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod flows;
+pub(crate) mod hooks;
 pub(crate) mod hosts;
 pub(crate) mod log;
 pub(crate) mod once;
@@ -36,6 +37,8 @@ pub(crate) const CALLS: &[(&str, &str, Need)] = &[
     ("GET", "/api/v1/flows/{project}/{flow}", LOOK),
     ("POST", "/api/v1/flows/{project}/{flow}/runs", RUN),
     ("POST", "/api/v1/flows/{project}/{flow}/schedules", CHANGE),
+    // Who calls is known by the signature.
+    ("POST", "/api/v1/hooks/{project}", Need::Nobody),
     ("GET", "/api/v1/runs", LOOK),
     ("GET", "/api/v1/runs/{id}", LOOK),
     ("GET", "/api/v1/runs/{id}/events", LOOK),
@@ -77,6 +80,7 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/api/v1/flows/{project}/{flow}", get(flows::show))
         .route("/api/v1/flows/{project}/{flow}/runs", post(flows::begin))
         .route("/api/v1/flows/{project}/{flow}/schedules", post(schedules::add))
+        .route("/api/v1/hooks/{project}", post(hooks::call))
         .route("/api/v1/runs", get(runs::list))
         .route("/api/v1/runs/{id}", get(runs::show))
         .route("/api/v1/runs/{id}/events", get(runs::events))

@@ -45,6 +45,11 @@ fn begin(server: &Server, flow: &std::path::Path) -> i64 {
     run
 }
 
+/// So many seconds, but for what the clocks of two processes round away.
+fn nearly(secs: u64) -> Duration {
+    Duration::from_secs(secs) - Duration::from_millis(50)
+}
+
 /// No file of the home and no log shows what nobody may see.
 fn assert_hidden(stage: &Stage, word: &str) {
     let mut open = vec![stage.path().to_owned()];
@@ -84,7 +89,7 @@ fn a_mail_is_sent_until_it_is_taken_and_then_no_more() {
     let all = post.letters();
     assert_eq!(all.len(), 4, "{all:?}");
     // What may have arrived is not sent again within the window.
-    assert!(all[3].at - all[2].at >= Duration::from_secs(2), "{all:?}");
+    assert!(all[3].at - all[2].at >= nearly(2), "{all:?}");
     let id =
         |text: &str| text.lines().find(|line| line.starts_with("Message-ID:")).map(str::to_owned);
     for letter in &all {
@@ -140,7 +145,7 @@ fn what_a_killed_server_was_telling_is_told_once_its_window_is_over() {
     let all = post.letters();
     assert_eq!(all.len(), 2, "{all:?}");
     let pause = all[1].at - all[0].at;
-    assert!(pause >= Duration::from_secs(4), "{pause:?}");
+    assert!(pause >= nearly(4), "{pause:?}");
     let body: Value = serde_json::from_str(&told[0].body).expect("JSON");
     assert_eq!(
         (&body["notice"]["flow"], &body["notice"]["reason"]),
@@ -186,7 +191,7 @@ fn what_happens_often_is_told_once_a_window() {
     assert!(text(1).starts_with("[Weir] f works again (run 5)"), "{}", text(1));
     assert!(text(2).starts_with("[Weir] f has failed (run 4)"), "{}", text(2));
     assert!(text(2).contains("it happened 2 times more since you were told last"), "{}", text(2));
-    assert!(told[2].at - told[0].at >= Duration::from_secs(10));
+    assert!(told[2].at - told[0].at >= nearly(10));
 }
 
 #[test]

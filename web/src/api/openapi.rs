@@ -90,6 +90,14 @@ const SAID: &[Said] = &[
         (201, Some("Made")),
     ),
     said(
+        "POST",
+        HOOKS,
+        "Begin a run by a call that is signed with the project's secret `trigger`; each signature counts once",
+        &[],
+        Some("Hook"),
+        (201, Some("Made")),
+    ),
+    said(
         "GET",
         "/runs",
         "Runs, newest first",
@@ -250,6 +258,9 @@ const SAID: &[Said] = &[
 
 const BASE: &str = "/api/v1";
 
+/// What is known by its signature.
+const HOOKS: &str = "/hooks/{project}";
+
 pub(crate) async fn show() -> Json<Value> {
     Json(document())
 }
@@ -297,6 +308,15 @@ fn operation(said: &Said, need: Need) -> Value {
         parameters.push(json!({
             "name": "Idempotency-Key", "in": "header", "schema": { "type": "string", "pattern": "^[!-~]{1,200}$" },
         }));
+    }
+    if said.path == HOOKS {
+        for (name, pattern) in
+            [("Weir-Timestamp", "^[0-9]{1,15}$"), ("Weir-Signature", "^sha256=[0-9a-fA-F]{64}$")]
+        {
+            parameters.push(json!({
+                "name": name, "in": "header", "required": true, "schema": { "type": "string", "pattern": pattern },
+            }));
+        }
     }
     let mut operation = json!({
         "summary": said.summary, "parameters": parameters, "responses": responses(said, need),
@@ -393,7 +413,12 @@ fn responses(said: &Said, need: Need) -> Map<String, Value> {
         let content = of_schema("application/problem+json", "Problem");
         add(status, json!({ "description": words, "content": content }));
     };
-    if need != Need::Nobody {
+    if said.path == HOOKS {
+        problem(401, "The signature does not fit, or its time is over");
+        problem(404, "There is no such project or flow, or it takes no calls");
+        problem(409, "The call came before");
+        problem(422, "What was sent does not fit");
+    } else if need != Need::Nobody {
         problem(401, "There is no valid token");
         problem(403, "The role does not allow it");
         problem(404, "It is not there, or may not be seen");
@@ -416,6 +441,13 @@ fn schemas() -> Map<String, Value> {
                 "params": { "type": "object" },
                 "confirm": { "type": "array", "items": { "type": "string" }, "description": "the words against what the flow destroys" },
                 "only": texts, "from": texts, "skip": texts,
+            },
+        },
+        "Hook": {
+            "type": "object", "additionalProperties": false, "required": ["flow"],
+            "properties": {
+                "flow": { "type": "string" }, "params": { "type": "object" },
+                "confirm": { "type": "array", "items": { "type": "string" }, "description": "the words against what the flow destroys" },
             },
         },
         "Rerun": {
