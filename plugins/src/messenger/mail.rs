@@ -84,7 +84,9 @@ impl Server {
                 }
                 Some(("tls", "none")) => return Err(bad("says both `smtps` and `tls=none`")),
                 _ => {
-                    return Err(bad("has something else than `from` and `tls=none` behind its `?`"));
+                    return Err(bad(
+                        "has something else than `from` and `tls=none` behind its `?`",
+                    ));
                 }
             }
         }

@@ -47,7 +47,7 @@ fn begin(server: &Server, flow: &std::path::Path) -> i64 {
 
 /// So many seconds, but for what the clocks of two processes round away.
 fn nearly(secs: u64) -> Duration {
-    Duration::from_secs(secs) - Duration::from_millis(50)
+    Duration::from_millis(1_000 * secs - 50)
 }
 
 /// No file of the home and no log shows what nobody may see.
