@@ -215,7 +215,7 @@ CREATE TABLE schedule (
   up_to     INTEGER NOT NULL,
   next_due  INTEGER,
   seq       INTEGER NOT NULL CHECK (seq > 0),
-  at        INTEGER NOT NULL,
+  at        INTEGER NOT NULL, own TEXT, added_by TEXT CHECK ((added_by IS NULL) = (own IS NULL)),
   UNIQUE (project, flow, name),
   CHECK ((paused_by IS NULL) = (paused_at IS NULL)),
   CHECK (next_due IS NULL OR state = 0)
