@@ -381,6 +381,8 @@ fn question_words(
     let job = &opened.compiled.jobs[opened.run.tasks()[task.at()].job.at()];
     let known = diagnosis
         .unwrap_or_else(|| last.clone().unwrap_or_else(|| "its last attempt failed".to_owned()));
+    // A sentence of a catalogue, in the middle of one of ours.
+    let clause = known.trim_end_matches('.');
     match question {
         Question::Approval => {
             let message =
@@ -399,10 +401,10 @@ fn question_words(
         }
         Question::Diagnosed(_) => known,
         Question::Remedied(_) => {
-            format!("{known}; its remedy has worked, and a person says how to go on")
+            format!("{clause}; its remedy has worked, and a person says how to go on")
         }
-        Question::Repeated(_) => format!("{known}; it came back after its remedy"),
-        Question::RemedyFailed(_) => format!("{known}; its remedy failed"),
+        Question::Repeated(_) => format!("{clause}; it came back after its remedy"),
+        Question::RemedyFailed(_) => format!("{clause}; its remedy failed"),
     }
 }
 

@@ -82,18 +82,23 @@ fn a_home_that_is_full_is_told() {
 fn a_disk_that_fills_up_while_a_run_moves_delays_it_and_loses_nothing() {
     let stage = Stage::new();
     let flow = waiting(&stage, "slow");
-    let disk = stage.small_disk("home", 8 << 20);
+    // More than the database's log has room for without a longer file.
+    let many = stage.flow("many", "jobs: { a: { foreach: 'range(20000) | list', uses: noop } }\n");
+    let disk = stage.small_disk("home", 64 << 20);
     let server = stage.serve();
     let run = server.door().begin(&flow, &json!({})).expect("begun");
     wait_for(&stage, "slow.began");
     fill(&disk);
     stage.write("go", "");
     wait_for(&stage, "slow.over");
+    let many = server.door().begin(&many, &json!({})).expect("begun");
     until("the server says what keeps it", || {
         let log = stage.read("serve.log").to_lowercase();
         (log.contains("full") || log.contains("no space")).then_some(())
     });
     fs::remove_file(disk.path().join("filler")).expect("removed");
+    server.door().watch(many, |_| false).expect("the server stays");
+    assert_eq!(stage.show(many)["state"], "succeeded");
     server.door().watch(run, |_| false).expect("the server stays");
     let shown = stage.show(run);
     assert!(shown["ended_at"].is_string(), "{shown:#}");

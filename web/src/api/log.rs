@@ -29,7 +29,7 @@ const NO_TIME: &str = "-";
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     attempt: Option<u32>,
-    tail: Option<usize>,
+    tail: Option<u32>,
     #[serde(default)]
     times: bool,
     #[serde(default)]
@@ -113,7 +113,7 @@ async fn send(
         None => bytes,
     };
     let mut at = match (which.tail, logs::open(folder)?) {
-        (Some(lines), Some(mut reader)) => reader.tail_start(lines)?,
+        (Some(lines), Some(mut reader)) => reader.tail_start(lines as usize)?,
         (Some(_), None) | (None, _) => 0,
     };
     if let Some(mut growing) = growing {
