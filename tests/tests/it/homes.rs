@@ -91,12 +91,14 @@ fn a_disk_that_fills_up_while_a_run_moves_delays_it_and_loses_nothing() {
     fill(&disk);
     stage.write("go", "");
     wait_for(&stage, "slow.over");
-    let many = server.door().begin(&many, &json!({})).expect("begun");
+    let mut door = server.door();
+    let many = std::thread::spawn(move || door.begin(&many, &json!({})));
     until("the server says what keeps it", || {
         let log = stage.read("serve.log").to_lowercase();
         (log.contains("full") || log.contains("no space")).then_some(())
     });
     fs::remove_file(disk.path().join("filler")).expect("removed");
+    let many = many.join().expect("it was heard").expect("begun");
     server.door().watch(many, |_| false).expect("the server stays");
     assert_eq!(stage.show(many)["state"], "succeeded");
     server.door().watch(run, |_| false).expect("the server stays");

@@ -1,6 +1,7 @@
 //! The log of an attempt: whole, a range of its bytes, its last lines, or as it grows.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use axum::body::Body;
@@ -28,7 +29,7 @@ const NO_TIME: &str = "-";
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
-    attempt: Option<u32>,
+    attempt: Option<NonZeroU32>,
     tail: Option<u32>,
     #[serde(default)]
     times: bool,
@@ -43,7 +44,8 @@ pub(crate) async fn show(
     path: &str,
     which: Which,
 ) -> Result<Response, PageError> {
-    let (folder, number, is_open) = task::folder(&site, id, path, which.attempt).await?;
+    let (folder, number, is_open) =
+        task::folder(&site, id, path, which.attempt.map(NonZeroU32::get)).await?;
     let kind = (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned());
     if which.tail.is_some() || which.times || which.follow {
         let (sender, receiver) = mpsc::channel(4);
