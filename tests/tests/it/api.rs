@@ -68,7 +68,7 @@ fn every_answer_is_one_that_the_description_knows() {
         let output = Command::new(&tool)
             .arg("--config-file")
             .arg(root().join(format!("tests/tools/schemathesis-{config}.toml")))
-            .args(["run", "--max-time", "25"])
+            .args(["run", "--max-time", "40", "--seed", "1"])
             .arg(format!("http://{}/api/v1/openapi.json", site.address))
             .env("PROBER_TOKEN", stage.read("token"))
             .env("NO_COLOR", "1")

@@ -41,19 +41,16 @@ pub(crate) async fn call(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, PageError> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let (Some(at), Some(signature)) = (text("weir-timestamp"), text("weir-signature")) else {
+        let detail = "a call is signed: it has the headers Weir-Timestamp and Weir-Signature";
+        return Err(PageError { kind: Kind::NoLogin, detail: detail.to_owned() });
+    };
     let project = form::project(&project);
     let secret = site.handle.secrets().get(project, SECRET).await.map_err(PageError::broken)?;
     let secret = secret.ok_or_else(PageError::no_page)?;
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let (at, signature) = (text("weir-timestamp"), text("weir-signature"));
-    let signed = webhook::verify(
-        &secret,
-        at.unwrap_or_default(),
-        signature.unwrap_or_default(),
-        &body,
-        wall_clock(),
-    )
-    .map_err(|refused| PageError { kind: Kind::NoLogin, detail: refused.to_string() })?;
+    let signed = webhook::verify(&secret, at, signature, &body, wall_clock())
+        .map_err(|refused| PageError { kind: Kind::NoLogin, detail: refused.to_string() })?;
     let asked: Asked = serde_json::from_slice(&body)
         .map_err(|error| PageError::bad(format!("the body does not fit: {error}")))?;
     let by = format!("webhook {project}").trim_end().to_owned();
