@@ -105,6 +105,9 @@ fn each_role_may_use_exactly_its_addresses() {
             let is_fine = if pattern == "/login" {
                 // A login without a name is refused to everybody.
                 true
+            } else if pattern == "/api/v1/hooks/{project}" {
+                // A call counts by its signature; without one, no role helps.
+                answer.status == 401
             } else if may {
                 !is_refused && is_hidden && !tells
             } else {
