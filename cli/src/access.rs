@@ -121,6 +121,22 @@ impl Access {
         Self::open_at(&path, command, purpose, usual_slots()).await
     }
 
+    /// Asks one thing, and is gone.
+    ///
+    /// # Errors
+    /// As for [`Self::open`], or what was asked can't be answered.
+    pub(crate) async fn once(
+        global: &Global,
+        command: &str,
+        purpose: Purpose,
+        request: Request,
+    ) -> anyhow::Result<Value> {
+        let mut access = Self::open(global, command, purpose).await?;
+        let answer = access.ask(request).await;
+        access.close().await?;
+        Ok(answer?)
+    }
+
     /// As [`Self::open`], with as many jobs at once.
     ///
     /// # Errors

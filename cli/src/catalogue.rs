@@ -52,10 +52,8 @@ pub(crate) async fn catalogue(global: &Global, args: args::Catalogue) -> Ended {
 
 /// How often it was met in this home, and what came of it.
 async fn met(global: &Global, id: &str) -> anyhow::Result<Option<Value>> {
-    let mut access = Access::open(global, "weir catalogue", Purpose::Look).await?;
-    let counts = access.ask(Request::Signatures).await;
-    access.close().await?;
-    Ok(counts?.as_array().into_iter().flatten().find(|count| count["signature"] == id).cloned())
+    let counts = Access::once(global, "weir catalogue", Purpose::Look, Request::Signatures).await?;
+    Ok(counts.as_array().into_iter().flatten().find(|count| count["signature"] == id).cloned())
 }
 
 fn object(entry: &Entry, met: Option<&Value>) -> Value {

@@ -10,10 +10,7 @@ use crate::end::{End, Ended};
 use crate::view::local;
 
 pub(crate) async fn verify(global: &Global) -> Ended {
-    let mut access = Access::open(global, "weir verify", Purpose::Look).await?;
-    let wrong = access.ask(Request::Verify).await;
-    access.close().await?;
-    let wrong = wrong?;
+    let wrong = Access::once(global, "weir verify", Purpose::Look, Request::Verify).await?;
     let list: Vec<&str> =
         wrong.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
     if global.json {
@@ -32,10 +29,8 @@ pub(crate) async fn verify(global: &Global) -> Ended {
 
 pub(crate) async fn backup(global: &Global, args: args::Backup) -> Ended {
     let to = std::path::absolute(&args.to).context("the folder this runs in is gone")?;
-    let mut access = Access::open(global, "weir backup", Purpose::Look).await?;
-    let done = access.ask(Request::Backup { to: to.clone(), logs: !args.no_logs }).await;
-    access.close().await?;
-    done?;
+    let request = Request::Backup { to: to.clone(), logs: !args.no_logs };
+    Access::once(global, "weir backup", Purpose::Look, request).await?;
     if !global.quiet && !global.json {
         say!("{} holds the backup; the key of the secrets is not in it", to.display())?;
     }

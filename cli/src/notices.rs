@@ -11,11 +11,8 @@ use crate::terminal::width;
 use crate::view::local;
 
 pub(crate) async fn notices(global: &Global, args: args::Notices) -> Ended {
-    let mut access = Access::open(global, "weir notices", Purpose::Look).await?;
     let request = Request::Notices { run: args.run, state: args.state, limit: args.limit };
-    let found = access.ask(request).await;
-    access.close().await?;
-    let found = found?;
+    let found = Access::once(global, "weir notices", Purpose::Look, request).await?;
     if global.json {
         say!("{found}")?;
         return Ok(End::Done);

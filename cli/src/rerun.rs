@@ -55,10 +55,8 @@ pub(crate) async fn rerun(global: &Global, args: args::Rerun) -> Ended {
 }
 
 async fn look(global: &Global, args: &args::Rerun, from: From, command: &str) -> Ended {
-    let mut access = Access::open(global, command, Purpose::Look).await?;
-    let answer = access.ask(Request::Preview { run: args.run, from, newest: args.latest }).await;
-    access.close().await?;
-    let answer = answer?;
+    let request = Request::Preview { run: args.run, from, newest: args.latest };
+    let answer = Access::once(global, command, Purpose::Look, request).await?;
     if global.json {
         say!("{answer}")?;
     } else {

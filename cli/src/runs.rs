@@ -13,7 +13,6 @@ use crate::terminal::width;
 use crate::view::{local, span};
 
 pub(crate) async fn runs(global: &Global, args: args::Runs) -> Ended {
-    let mut access = Access::open(global, "weir runs", Purpose::Look).await?;
     let request = Request::Runs {
         project: args.project,
         flow: args.flow,
@@ -21,9 +20,7 @@ pub(crate) async fn runs(global: &Global, args: args::Runs) -> Ended {
         before: args.before,
         limit: args.limit,
     };
-    let runs = access.ask(request).await;
-    access.close().await?;
-    let runs = runs?;
+    let runs = Access::once(global, "weir runs", Purpose::Look, request).await?;
     if global.json {
         say!("{runs}")?;
     } else {

@@ -116,10 +116,7 @@ async fn pause(global: &Global, flow: String, id: String, is_paused: bool) -> En
         let words = format!("`{id}` of {flow} goes on");
         (Request::ResumeSchedule { flow, schedule: id, by }, words)
     };
-    let mut access = Access::open(global, "weir schedules", Purpose::Look).await?;
-    let done = access.ask(request).await;
-    access.close().await?;
-    done?;
+    Access::once(global, "weir schedules", Purpose::Look, request).await?;
     if global.json {
         say!("null")?;
     } else if !global.quiet {
@@ -141,11 +138,8 @@ fn called(global: &Global, flow: &str) -> anyhow::Result<String> {
 
 pub(crate) async fn next(global: &Global, args: args::Next) -> Ended {
     let flow = called(global, &args.flow)?;
-    let mut access = Access::open(global, "weir next", Purpose::Look).await?;
     let request = Request::Next { flow, schedule: args.schedule, after: None, count: args.count };
-    let found = access.ask(request).await;
-    access.close().await?;
-    let found = found?;
+    let found = Access::once(global, "weir next", Purpose::Look, request).await?;
     if global.json {
         say!("{found}")?;
         return Ok(End::Done);
@@ -179,7 +173,6 @@ fn times(times: &Value, runs: Option<&[Value]>) -> String {
 pub(crate) async fn backfill(global: &Global, args: args::Backfill) -> Ended {
     let flow = called(global, &args.flow)?;
     let purpose = if args.preview { Purpose::Look } else { Purpose::Move };
-    let mut access = Access::open(global, "weir backfill", purpose).await?;
     let request = Request::Backfill {
         flow,
         schedule: args.schedule,
@@ -189,9 +182,7 @@ pub(crate) async fn backfill(global: &Global, args: args::Backfill) -> Ended {
         parallel: args.parallel,
         by: format!("backfill by {}", access::asker()),
     };
-    let found = access.ask(request).await;
-    access.close().await?;
-    let found = found?;
+    let found = Access::once(global, "weir backfill", purpose, request).await?;
     if global.json {
         say!("{found}")?;
         return Ok(End::Done);

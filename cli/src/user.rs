@@ -108,10 +108,8 @@ fn given() -> anyhow::Result<String> {
 }
 
 async fn ask(global: &Global, ask: Ask) -> anyhow::Result<Value> {
-    let mut access = Access::open(global, "weir user", Purpose::Look).await?;
-    let answer = access.ask(Request::People { ask, by: access::asker() }).await;
-    access.close().await?;
-    Ok(answer?)
+    let request = Request::People { ask, by: access::asker() };
+    Access::once(global, "weir user", Purpose::Look, request).await
 }
 
 async fn done(global: &Global, what: Ask) -> Ended {
