@@ -175,6 +175,43 @@ pub(crate) fn lines(mistakes: &[Mistake]) -> Vec<String> {
     mistakes.iter().map(line).collect()
 }
 
+/// Reads what a person writes to add a schedule to a flow, in the version that is in effect.
+fn read_for(
+    row: &FlowRow,
+    loaded: &Loaded,
+    said: &Map<String, Value>,
+) -> Result<Schedule, BeginError> {
+    let text = Value::from(said.clone()).to_string();
+    let (schedule, mistakes) = flow::load_schedule(&text, &loaded.compiled.flow.params);
+    let schedule = schedule.filter(|_| mistakes.is_empty());
+    let schedule = schedule.ok_or_else(|| BeginError::Bad(lines(&mistakes)))?;
+    if let Trigger::File(_) = schedule.trigger {
+        return Err(BeginError::Bad(vec![
+            "a schedule that waits for files stands in its flow's file\nhelp: write it there, or give this one `cron`, `every` or `at`".to_owned(),
+        ]));
+    }
+    // Who may add a schedule may not look about on this machine.
+    if let Some(name) = schedule.calendars.iter().find(|name| name.source.contains('/')) {
+        return Err(BeginError::Bad(vec![format!(
+            "`{}` is no file beside the flow's\nhelp: write the name alone of an iCalendar file that lies there",
+            name.source
+        )]));
+    }
+    let whole = with_calendars(&schedule, Path::new(&row.file))
+        .map_err(|mistakes| BeginError::Bad(lines(&mistakes)))?;
+    let seal = |_: &Values| String::new();
+    if whole.trigger.is_time() {
+        if whole.next_after(wall_clock()).is_none() {
+            return Err(BeginError::Bad(vec![
+                "all its times have passed\nhelp: write a time that is still to come".to_owned(),
+            ]));
+        }
+        Ready::new(loaded, whole.params.clone(), whole.confirm.clone(), &seal)
+            .map_err(BeginError::Bad)?;
+    }
+    Ok(whole)
+}
+
 impl Handle {
     /// Reads what a person writes to add a schedule to a flow that is in effect: one object with the keys of a schedule
     /// in a flow file.
@@ -188,36 +225,7 @@ impl Handle {
         said: &Map<String, Value>,
     ) -> Result<Schedule, BeginError> {
         let (row, loaded) = self.in_effect(project, flow).await?;
-        let text = Value::from(said.clone()).to_string();
-        let (schedule, mistakes) = flow::load_schedule(&text, &loaded.compiled.flow.params);
-        let schedule = schedule.filter(|_| mistakes.is_empty());
-        let schedule = schedule.ok_or_else(|| BeginError::Bad(lines(&mistakes)))?;
-        if let Trigger::File(_) = schedule.trigger {
-            return Err(BeginError::Bad(vec![
-                "a schedule that waits for files stands in its flow's file\nhelp: write it there, or give this one `cron`, `every` or `at`".to_owned(),
-            ]));
-        }
-        // Who may add a schedule may not look about on this machine.
-        if let Some(name) = schedule.calendars.iter().find(|name| name.source.contains('/')) {
-            return Err(BeginError::Bad(vec![format!(
-                "`{}` is no file beside the flow's\nhelp: write the name alone of an iCalendar file that lies there",
-                name.source
-            )]));
-        }
-        let whole = with_calendars(&schedule, Path::new(&row.file))
-            .map_err(|mistakes| BeginError::Bad(lines(&mistakes)))?;
-        let seal = |_: &Values| String::new();
-        if whole.trigger.is_time() {
-            if whole.next_after(wall_clock()).is_none() {
-                return Err(BeginError::Bad(vec![
-                    "all its times have passed\nhelp: write a time that is still to come"
-                        .to_owned(),
-                ]));
-            }
-            Ready::new(&loaded, whole.params.clone(), whole.confirm.clone(), &seal)
-                .map_err(BeginError::Bad)?;
-        }
-        Ok(whole)
+        read_for(&row, &loaded, said)
     }
 
     /// Adds a schedule to a flow that is in effect; no new text of the flow takes it away. It is durable when this
@@ -234,8 +242,8 @@ impl Handle {
     ) -> Result<i64, BeginError> {
         // Nobody puts another version in effect meanwhile.
         let _turn = self.shared().loading.lock().await;
-        let schedule = self.read_schedule(project, flow, said).await?;
-        let (_, loaded) = self.in_effect(project, flow).await?;
+        let (row, loaded) = self.in_effect(project, flow).await?;
+        let schedule = read_for(&row, &loaded, said)?;
         let own = OwnSchedule { text: Value::from(said.clone()).to_string(), by: by.to_owned() };
         let name = schedule.id.clone();
         self.ask_schedules(Ask::Add {
