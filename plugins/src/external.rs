@@ -204,11 +204,7 @@ impl JobType for External {
                 return Ok(Outcome::Failed(Failure::new(ErrorClass::UnknownOutcome, why)));
             }
         };
-        tokio::select! {
-            biased;
-            () = stop.asked() => Ok(Outcome::Cancelled),
-            outcome = self.follow_on(&handle, with, cx) => outcome,
-        }
+        stop.or(self.follow_on(&handle, with, cx)).await
     }
 
     async fn cancel(

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 use weir_core::ids::AttemptId;
-use weir_core::job_type::{AttemptContext, Phase};
+use weir_core::job_type::{AttemptContext, JobError, Phase};
+use weir_core::outcome::Outcome;
 
 type Key = (AttemptId, Phase);
 
@@ -42,6 +43,18 @@ pub(crate) struct Stop<'a> {
 }
 
 impl Stop<'_> {
+    /// Does work until it ends, or until it was asked to stop: then it is cancelled, even if it has just ended.
+    pub(crate) async fn or<W>(&self, work: W) -> Result<Outcome, JobError>
+    where
+        W: Future<Output = Result<Outcome, JobError>>,
+    {
+        tokio::select! {
+            biased;
+            () = self.asked() => Ok(Outcome::Cancelled),
+            outcome = work => outcome,
+        }
+    }
+
     /// Returns when it was asked to stop.
     pub(crate) async fn asked(&self) {
         self.asked.notified().await;

@@ -263,11 +263,7 @@ impl JobType for Wait {
         let begun = Begun::read(handle, "wait")?;
         let deadline = settings.within.map(|within| begun.at.plus(within.0));
         let way = Way::of(cx, &self.pool);
-        tokio::select! {
-            biased;
-            () = stop.asked() => Ok(Outcome::Cancelled),
-            outcome = wait(&condition, &way, begun.at, deadline, settings.every, cx) => outcome,
-        }
+        stop.or(wait(&condition, &way, begun.at, deadline, settings.every, cx)).await
     }
 
     async fn cancel(

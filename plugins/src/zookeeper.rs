@@ -152,11 +152,7 @@ impl JobType for ZooKeeper {
         let (settings, servers) = Settings::read(with, cx)?;
         let begun = Begun::read(handle, "look")?;
         let way = Way::of(cx, &self.pool);
-        tokio::select! {
-            biased;
-            () = stop.asked() => Ok(Outcome::Cancelled),
-            outcome = look(&way, &settings, &servers, begun.at, cx) => Ok(outcome),
-        }
+        stop.or(async { Ok(look(&way, &settings, &servers, begun.at, cx).await) }).await
     }
 
     async fn cancel(

@@ -108,7 +108,7 @@ impl Dir {
     }
 
     async fn all(&self, settings: &Settings, cx: &AttemptContext) -> Result<bool, Failure> {
-        let way = names::way(&self.pool, cx);
+        let way = Way::of(cx, &self.pool);
         let cluster = settings.name_node.cluster(way, settings.user.as_deref())?;
         let rights = settings.rights();
         let mut has_changed = false;
@@ -233,7 +233,7 @@ impl JobType for Dir {
 
     async fn start(&self, with: &Value, cx: &AttemptContext) -> Result<Handle, JobError> {
         let settings: Settings = settings::read(with, &cx.secrets)?;
-        settings.name_node.cluster(names::way(&self.pool, cx), None)?;
+        settings.name_node.cluster(Way::of(cx, &self.pool), None)?;
         for path in settings.path.clone().into_vec() {
             check_path(&path).map_err(settings::wrong)?;
         }
@@ -249,11 +249,10 @@ impl JobType for Dir {
     ) -> Result<Outcome, JobError> {
         let settings: Settings = settings::read(with, &cx.secrets)?;
         let stop = self.stops.watch(cx);
-        tokio::select! {
-            biased;
-            () = stop.asked() => Ok(Outcome::Cancelled),
-            done = self.all(&settings, cx) => Ok(ended(done.map(|changed| (changed, Outputs::new())), cx)),
-        }
+        stop.or(async {
+            Ok(ended(self.all(&settings, cx).await.map(|changed| (changed, Outputs::new())), cx))
+        })
+        .await
     }
 
     async fn cancel(

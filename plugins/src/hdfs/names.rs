@@ -1,6 +1,5 @@
 //! What all job types that ask a running HDFS are told: which name nodes there are, who asks, and from where.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -157,9 +156,4 @@ pub(super) async fn watch(
         let left = deadline.map_or(pause, |deadline| deadline.since(now));
         cx.clock.sleep(pause.min(left)).await;
     }
-}
-
-/// From where an attempt asks.
-pub(super) fn way(pool: &Arc<crate::ssh::Pool>, cx: &AttemptContext) -> Way {
-    Way::of(cx, pool)
 }

@@ -465,7 +465,7 @@ impl JobType for Put {
 
     async fn start(&self, with: &Value, cx: &AttemptContext) -> Result<Handle, JobError> {
         let settings = Settings::read(with, &cx.secrets)?;
-        settings.name_node.cluster(names::way(&self.pool, cx), None)?;
+        settings.name_node.cluster(Way::of(cx, &self.pool), None)?;
         settings.source(&self.pool, cx.host.as_ref(), &cx.working_dir)?;
         Ok(Handle("hdfs.put".to_owned()))
     }
@@ -477,7 +477,7 @@ impl JobType for Put {
         cx: &AttemptContext,
     ) -> Result<Outcome, JobError> {
         let settings = Settings::read(with, &cx.secrets)?;
-        let way = names::way(&self.pool, cx);
+        let way = Way::of(cx, &self.pool);
         let cluster = settings.name_node.cluster(way, settings.user.as_deref())?;
         let stop = self.stops.watch(cx);
         let done = tokio::select! {

@@ -238,7 +238,7 @@ impl JobType for Report {
 
     async fn start(&self, with: &Value, cx: &AttemptContext) -> Result<Handle, JobError> {
         let settings: Settings = settings::read(with, &cx.secrets)?;
-        settings.name_node.cluster(names::way(&self.pool, cx), None)?;
+        settings.name_node.cluster(Way::of(cx, &self.pool), None)?;
         Ok(Begun::now(cx))
     }
 
@@ -250,14 +250,13 @@ impl JobType for Report {
     ) -> Result<Outcome, JobError> {
         let stop = self.stops.watch(cx);
         let settings: Settings = settings::read(with, &cx.secrets)?;
-        let cluster = settings.name_node.cluster(names::way(&self.pool, cx), None)?;
+        let cluster = settings.name_node.cluster(Way::of(cx, &self.pool), None)?;
         let begun = Begun::read(handle, "look")?;
         let look = Look { cluster: &cluster, settings: &settings };
-        tokio::select! {
-            biased;
-            () = stop.asked() => Ok(Outcome::Cancelled),
-            outcome = names::watch(&look, begun.at, settings.within, settings.every, true, cx) => Ok(outcome),
-        }
+        stop.or(async {
+            Ok(names::watch(&look, begun.at, settings.within, settings.every, true, cx).await)
+        })
+        .await
     }
 
     async fn cancel(

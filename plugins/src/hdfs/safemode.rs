@@ -20,6 +20,7 @@ use crate::begun::Begun;
 use crate::settings::{self, Span};
 use crate::ssh::Pool;
 use crate::stop::Stops;
+use crate::way::Way;
 
 /// The job type `hdfs.safemode`.
 pub struct Safemode {
@@ -142,7 +143,7 @@ impl JobType for Safemode {
             Wait::Enter => "is in",
         };
         let within = settings.within.map(|within| format!(", at most {}", format_span(within.0)));
-        let cluster = settings.name_node.cluster(crate::way::Way::Here, None)?;
+        let cluster = settings.name_node.cluster(Way::Here, None)?;
         let step = format!(
             "wait until {} {what} its safe mode{}",
             cluster.names(),
@@ -153,7 +154,7 @@ impl JobType for Safemode {
 
     async fn start(&self, with: &Value, cx: &AttemptContext) -> Result<Handle, JobError> {
         let settings: Settings = settings::read(with, &cx.secrets)?;
-        settings.name_node.cluster(names::way(&self.pool, cx), None)?;
+        settings.name_node.cluster(Way::of(cx, &self.pool), None)?;
         Ok(Begun::now(cx))
     }
 
@@ -165,14 +166,13 @@ impl JobType for Safemode {
     ) -> Result<Outcome, JobError> {
         let stop = self.stops.watch(cx);
         let settings: Settings = settings::read(with, &cx.secrets)?;
-        let cluster = settings.name_node.cluster(names::way(&self.pool, cx), None)?;
+        let cluster = settings.name_node.cluster(Way::of(cx, &self.pool), None)?;
         let begun = Begun::read(handle, "wait")?;
         let look = Look { cluster: &cluster, wait: settings.wait };
-        tokio::select! {
-            biased;
-            () = stop.asked() => Ok(Outcome::Cancelled),
-            outcome = names::watch(&look, begun.at, settings.within, settings.every, false, cx) => Ok(outcome),
-        }
+        stop.or(async {
+            Ok(names::watch(&look, begun.at, settings.within, settings.every, false, cx).await)
+        })
+        .await
     }
 
     async fn cancel(
