@@ -117,6 +117,11 @@ fn what_does_not_fit_is_refused_in_our_own_words() {
     let part = [("Range", "bytes=0-9")];
     assert_eq!(prober.send("GET", "/api/v1/runs/1/tasks/a/log", &part, "").status, 416);
     assert_eq!(prober.get("/runs/1/task/draft?path=a&attempt=1&l=0").status, 200);
+    for (key, status) in [("two words", 422), ("", 422), ("one-word", 200)] {
+        let part = [("Content-Type", "application/json"), ("Idempotency-Key", key)];
+        let hello = prober.send("POST", "/api/v1/ask", &part, r#"{"call":"hello"}"#);
+        assert_eq!(hello.status, status, "`{key}`: {}", hello.body);
+    }
     let wrong = prober.send("PATCH", "/api/v1/tokens", &[], "");
     assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET, HEAD, POST")));
     let long = serde_json::json!({ "name": "long", "role": "viewer", "days": 4_000_000_000_u32 });

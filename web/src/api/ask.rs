@@ -41,6 +41,8 @@ pub(crate) async fn ask(
     headers: HeaderMap,
     Body(request): Body<Request>,
 ) -> Result<Response, PageError> {
+    // What is no key is refused also where none is wanted.
+    once::key(&headers)?;
     let request = admit(&site, &me, request).await?;
     let mut audit = audit_line(&request);
     let answer = match request {

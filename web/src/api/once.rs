@@ -47,7 +47,11 @@ pub(crate) async fn begin(
     Ok(Begun { run: site.handle.begin(begin).await?, is_new: true })
 }
 
-fn key(headers: &HeaderMap) -> Result<Option<String>, PageError> {
+/// The key of a request, if it has one.
+///
+/// # Errors
+/// It is no key.
+pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, PageError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     match value.to_str() {
         Ok(key) if is_key(key) => Ok(Some(key.to_owned())),
