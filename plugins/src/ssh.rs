@@ -11,13 +11,15 @@ mod pool;
 mod reach;
 mod record;
 mod remote;
+mod session;
 mod sudo;
+mod tcp;
 mod trouble;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,7 @@ use asked::Settings;
 use mirror::Mirror;
 use record::Record;
 use remote::{Launched, Loss, Remote, Stand};
+use session::{Ended, Waiting};
 
 pub(crate) use asked::become_of;
 pub use client::Bounds;
@@ -46,11 +49,16 @@ pub(crate) use trouble::Trouble;
 
 /// How long a host that could not be reached may take to answer again.
 const AGAIN: Duration = Duration::from_mins(1);
+/// How often what is long over is swept up on a host.
+const SWEEP: Duration = Duration::from_hours(1);
 
 /// The job type `ssh`.
 pub struct Ssh {
     pool: Arc<Pool>,
     followed: Mutex<BTreeSet<(AttemptId, Phase)>>,
+    waiting: Waiting,
+    /// When what was long over was swept up where.
+    swept: Mutex<BTreeMap<String, Instant>>,
 }
 
 /// What finds the work again.
@@ -67,7 +75,12 @@ struct Found {
 impl Ssh {
     /// Over the connections of `pool`.
     pub fn new(pool: Arc<Pool>) -> Self {
-        Self { pool, followed: Mutex::default() }
+        Self {
+            pool,
+            followed: Mutex::default(),
+            waiting: Waiting::default(),
+            swept: Mutex::default(),
+        }
     }
 
     fn remote<'a>(&'a self, route: &'a Route, user: Option<&'a Become>, id: &'a str) -> Remote<'a> {
@@ -86,7 +99,19 @@ impl Ssh {
         let remote = self.remote(route, user.as_ref(), &found.id);
         let mut mirror = Mirror::open(cx).map_err(|error| no_room(&error))?;
         let mut boot = found.boot.clone();
+        let mut session = self.waiting.take((cx.id, cx.phase));
         let (stand, size) = loop {
+            // Whoever has begun it tells of it from its first byte on.
+            if let Some(session) = session.take().filter(|_| mirror.read() == 0) {
+                let follow = session.follow(|bytes| take(&mut mirror, bytes));
+                if let Some(mut ended) = Box::pin(follow).await? {
+                    let output = std::mem::take(&mut ended.output);
+                    let outcome = judged(ended.code, output, settings, cx);
+                    let outcome = keep(mirror, cx, outcome).await?;
+                    self.swept_up(ended, &remote).await;
+                    return Ok(outcome);
+                }
+            }
             let stand = remote.attach(mirror.read(), |bytes| take(&mut mirror, bytes)).await?;
             match stand {
                 Stand::Ended(_, size) | Stand::Lost(_, size) => break (stand, size),
@@ -98,7 +123,11 @@ impl Ssh {
                         Err(failure) => return Ok(Outcome::Failed(failure)),
                     };
                     match remote.launch(&work).await {
-                        Ok(Launched::Begun(began)) => boot = began,
+                        Ok(Launched::Begun(began, line)) => {
+                            boot = began;
+                            session = Some(line);
+                        }
+                        Ok(Launched::Found(began)) => boot = began,
                         Ok(Launched::Fenced) => return Ok(Outcome::Cancelled),
                         Err(trouble) if trouble.class == ErrorClass::Internal => {
                             return Ok(Outcome::Failed(trouble.about(route.host())));
@@ -121,7 +150,6 @@ impl Ssh {
                 mirror.push(bytes).map_err(|error| no_room(&error))
             })
             .await?;
-        mirror.finish().map_err(|error| no_room(&error))?;
         let outcome = match stand {
             Stand::Ended(code, _) => judged(code, output, settings, cx),
             Stand::Lost(Loss::Rebooted, _) => lost("the host was rebooted while it ran"),
@@ -133,10 +161,26 @@ impl Ssh {
             }
             Stand::Fenced | Stand::Absent(_) => unreachable!("both were answered above"),
         };
-        record::end(&cx.folder, &outcome).map_err(|error| no_room(&error))?;
+        let outcome = keep(mirror, cx, outcome).await?;
         // Its end is kept here: if the line breaks now, a folder stays there until it is swept.
         let _unreached = remote.remove().await;
         Ok(outcome)
+    }
+
+    /// Leaves nothing of it on the host. Its end is kept here: if the line breaks now, a folder stays there for a while.
+    async fn swept_up(&self, ended: Ended, remote: &Remote<'_>) {
+        let user = remote.user.map_or("", |user| &user.user);
+        let place = format!("{} {user}", trouble::place(remote.route.host()));
+        let now = Instant::now();
+        let all = {
+            let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_due = swept.get(&place).is_none_or(|at| now.duration_since(*at) >= SWEEP);
+            if is_due {
+                swept.insert(place, now);
+            }
+            is_due
+        };
+        let _unreached = ended.sweep(all).await;
     }
 
     /// Work on the connection itself, for hosts that forbid anything else.
@@ -153,7 +197,9 @@ impl Ssh {
             Err(failure) => return Ok(Outcome::Failed(failure)),
         };
         let mut mirror = Mirror::open(cx).map_err(|error| no_room(&error))?;
-        if !record::claim(&cx.folder).map_err(|error| no_room(&error))? {
+        let folder = cx.folder.clone();
+        let claimed = aside(move || record::claim(&folder)).await;
+        if !claimed.map_err(|error| no_room(&error))? {
             // What is left of it there must not go on unseen.
             self.remote(route, user.as_ref(), &found.id).cut(cx.grace).await?;
             let outcome =
@@ -192,10 +238,14 @@ impl Ssh {
         };
         let (_fed, outcome): (Result<(), Trouble>, Result<Outcome, Trouble>) =
             tokio::join!(feed, read);
-        let _no_room = mirror.finish();
-        let outcome = outcome?;
-        record::end(&cx.folder, &outcome).map_err(|error| no_room(&error))?;
-        Ok(outcome)
+        let folder = cx.folder.clone();
+        let kept = aside(move || {
+            // Nor must it fail for that.
+            let _no_room = mirror.finish();
+            let Ok(outcome) = outcome else { return Ok(outcome) };
+            record::end(&folder, &outcome).map(|()| Ok(outcome))
+        });
+        kept.await.map_err(|error| no_room(&error))?
     }
 }
 
@@ -215,6 +265,27 @@ fn judged(code: i32, output: Vec<u8>, settings: &Settings, cx: &AttemptContext) 
 
 fn lost(message: &str) -> Outcome {
     Outcome::Failed(Failure::new(ErrorClass::Lost, message))
+}
+
+/// Keeps the end of the log, and how it ended.
+async fn keep(
+    mut mirror: Mirror,
+    cx: &AttemptContext,
+    outcome: Outcome,
+) -> Result<Outcome, Trouble> {
+    let folder = cx.folder.clone();
+    let kept = aside(move || {
+        mirror.finish()?;
+        record::end(&folder, &outcome).map(|()| outcome)
+    });
+    kept.await.map_err(|error| no_room(&error))
+}
+
+/// What waits for a disk holds up nobody else.
+async fn aside<T: Send + 'static>(
+    step: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(step).await.map_err(io::Error::other)?
 }
 
 /// Takes in more of the host's log; how much of it need not stay there.
@@ -289,7 +360,9 @@ impl JobType for Ssh {
         let route = route(cx.host.as_ref())?;
         let work = settings.work(cx)?;
         let user = settings.user(route, cx.run_as.as_deref());
-        let record = Record::of(&cx.folder, cx).map_err(|error| internal(&error))?;
+        let context = cx.clone();
+        let record = aside(move || Record::of(&context.folder, &context)).await;
+        let record = record.map_err(|error| internal(&error))?;
         let mut found = Found { id: record.id, boot: String::new(), attached: settings.attached.0 };
         let is_over = record.is_fenced || record::ended(&cx.folder).is_some();
         if !found.attached && !is_over {
@@ -298,7 +371,11 @@ impl JobType for Ssh {
                 .await
                 .map_err(|trouble| trouble.about(route.host()))?
             {
-                Launched::Begun(boot) => found.boot = boot,
+                Launched::Begun(boot, session) => {
+                    found.boot = boot;
+                    self.waiting.put((cx.id, cx.phase), session);
+                }
+                Launched::Found(boot) => found.boot = boot,
                 // Whoever follows it finds out.
                 Launched::Fenced | Launched::Unknown(_) => {}
             }
@@ -371,6 +448,7 @@ impl JobType for Ssh {
             remote.cancel(cx.grace).await
         };
         ended.map_err(|trouble| trouble.about(route.host()))?;
+        drop(self.waiting.take((cx.id, cx.phase)));
         let is_followed = self.followed().contains(&(cx.id, cx.phase));
         if !is_followed && !attached {
             // Nobody else takes its last words, and sweeps up after it.

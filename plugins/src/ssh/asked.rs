@@ -75,6 +75,9 @@ impl Settings {
                 return Err(settings::wrong("it needs either a `script` or a `command`"));
             }
         };
+        if script.contains('\0') {
+            return Err(settings::wrong("the script holds a NUL character"));
+        }
         let mut env: Vec<(String, String)> = cx.env.clone();
         for (name, value) in &self.env {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

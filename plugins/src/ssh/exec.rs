@@ -1,6 +1,7 @@
 //! A command at work on a host: its input, its output, its end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
@@ -69,37 +70,23 @@ impl Drop for Exec {
 }
 
 impl Exec {
-    /// Has a command taken on in a channel.
+    /// Gives a command to a channel. Whether it is taken on shows by what comes next.
     ///
     /// # Errors
-    /// The line broke, or the machine takes no commands.
+    /// The line broke.
     pub(crate) async fn start(
         channel: Channel<Msg>,
         command: &Command,
         used: Use,
         line: Arc<Line>,
-        bounds: &Bounds,
     ) -> Result<Self, Trouble> {
         let (read, half) = channel.split();
         let write = Arc::new(Writer { half, used, line: Arc::clone(&line) });
-        let mut exec = Self { read, write, line, exit: None, early: None };
-        let broken = |exec: &Self| Trouble::unreachable(exec.line.end());
-        let step = async {
-            let sent = exec.write.half.exec(true, command.text.as_bytes()).await;
-            sent.map_err(|_| broken(&exec))?;
-            loop {
-                match exec.read.wait().await {
-                    Some(ChannelMsg::Success) => return Ok(()),
-                    Some(ChannelMsg::Failure) => {
-                        return Err(Trouble::refused("it runs no commands for this user", ""));
-                    }
-                    Some(_) => {}
-                    None => return Err(broken(&exec)),
-                }
-            }
-        };
-        within(bounds.open, "it did not take on the command", step).await?;
-        Ok(exec)
+        let exec = Self { read, write, line, exit: None, early: None };
+        match exec.write.half.exec(true, command.text.as_bytes()).await {
+            Ok(()) => Ok(exec),
+            Err(_) => Err(Trouble::unreachable(exec.line.end())),
+        }
     }
 
     /// Its input, to be written while its output is read.
@@ -130,6 +117,9 @@ impl Exec {
                 Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
                     self.exit = Some(128 + number(&signal_name));
                 }
+                Some(ChannelMsg::Failure) => {
+                    return Err(Trouble::refused("it runs no commands for this user", ""));
+                }
                 Some(_) => {}
                 // What was still on its way has come before this.
                 None => {
@@ -155,13 +145,18 @@ impl Exec {
         let text = format!("{}\n{script}", script.len()).into_bytes();
         // Without questions nothing else reads the input: one round trip less.
         let early = questions.is_empty();
-        if early {
-            self.write.send(text.clone()).await?;
-        }
         let what = if early { "no shell began" } else { "`sudo` did not let it begin" };
         let bound = if early { bounds.open } else { bounds.sudo };
+        // A slow line may take long for a long text.
+        let more = Duration::from_millis(text.len() as u64 / 50);
         let mut said = Said::default();
-        let Ok(begun) = tokio::time::timeout(bound, self.ready(questions, &mut said)).await else {
+        let step = async {
+            if early {
+                self.write.send(text.clone()).await?;
+            }
+            self.ready(questions, &mut said).await
+        };
+        let Ok(begun) = tokio::time::timeout(bound + more, step).await else {
             let bound = bound.as_secs_f32();
             return Err(Trouble::unreachable(format!("{what} within {bound} s{}", said.last())));
         };
@@ -332,7 +327,7 @@ fn not_begun(code: i32, out: &[u8], err: &[u8]) -> Trouble {
     }
 }
 
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+pub(super) fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|part| part == what)
 }
 

@@ -190,6 +190,9 @@ impl Mirror {
         self.masker.finish(&mut self.out);
         self.add()?;
         let size = self.log.metadata()?.len();
+        if size == 0 {
+            return Ok(());
+        }
         self.index.grown(&self.log, size, true)?;
         self.log.sync_data()
     }

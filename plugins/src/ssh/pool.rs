@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use russh::client::{Handle, Msg};
 use russh::{Channel, ChannelOpenFailure};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use weir_core::hosts::{Become, Hop, Key, KnownHosts, Route};
 use weir_core::job_type::JobError;
@@ -19,6 +18,7 @@ use super::gauge::Gauge;
 use super::known_hosts;
 use super::login::Keyring;
 use super::sudo::{Command, Further, quoted};
+use super::tcp;
 use super::trouble::Trouble;
 
 /// Channels on one connection: sshd allows ten (`MaxSessions`), and some may be on their way out.
@@ -349,7 +349,7 @@ impl Pool {
         }
         let (channel, used) = self.session(hops, known).await?;
         let line = Arc::clone(&used.link.line);
-        let exec = Exec::start(channel, &command, used, line, &self.bounds).await;
+        let exec = Exec::start(channel, &command, used, line).await;
         Ok((command, exec.map_err(|trouble| trouble.at(last))?))
     }
 
@@ -462,7 +462,7 @@ impl Pool {
         to: &Hop,
     ) -> Result<(Box<dyn Stream>, Option<Use>), Trouble> {
         let Some((last, further_back)) = before.split_last() else {
-            let step = tcp(to);
+            let step = tcp::connect(to);
             let stream = within(self.bounds.connect, "no connection", step).await;
             let stream = stream.map_err(|trouble| trouble.at(to))?;
             return Ok((Box::new(stream), None));
@@ -603,37 +603,6 @@ impl Pool {
             locked(&site.links).iter().filter(|link| !link.handle.is_closed()).count()
         };
         sites.iter().map(open).sum()
-    }
-}
-
-async fn tcp(to: &Hop) -> Result<TcpStream, Trouble> {
-    let found = tokio::net::lookup_host((to.address.as_str(), to.port)).await;
-    let addresses = found.map_err(|error| {
-        Trouble::unreachable(format!("its address `{}` is not found: {error}", to.address))
-    })?;
-    let mut last = Trouble::unreachable(format!("its name `{}` has no address", to.address));
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                // Without it each small packet waits 40 ms for the one before.
-                let set = stream.set_nodelay(true);
-                set.map_err(|error| Trouble::unreachable(error.to_string()))?;
-                return Ok(stream);
-            }
-            Err(error) => last = Trouble::unreachable(tcp_words(&error)),
-        }
-    }
-    Err(last)
-}
-
-fn tcp_words(error: &std::io::Error) -> String {
-    use std::io::ErrorKind;
-    match error.kind() {
-        ErrorKind::ConnectionRefused => "connection refused: nothing listens there".to_owned(),
-        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => {
-            format!("no way leads there from here ({error})")
-        }
-        _ => format!("no connection: {error}"),
     }
 }
 

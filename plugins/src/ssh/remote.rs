@@ -1,5 +1,7 @@
-//! An attempt's folder on a host, and what can be asked of it. What is done there stands in `remote.sh`.
+//! An attempt's folder on a host, and what can be asked of it. What is done there stands in `attempt.sh`, `begin.sh` and
+//! `later.sh`.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use weir_core::hosts::{Become, Route};
@@ -8,13 +10,18 @@ use weir_core::outcome::ErrorClass;
 use super::client::within;
 use super::exec::{Exec, Piece};
 use super::pool::Pool;
+use super::session::{Session, mark};
 use super::sudo::quoted;
 use super::trouble::Trouble;
 
-const LIBRARY: &str = include_str!("remote.sh");
+const ATTEMPT: &str = include_str!("attempt.sh");
+const BEGIN: &str = include_str!("begin.sh");
+const LATER: &str = include_str!("later.sh");
 
 /// For a question that is answered at once.
-const SHORTLY: Duration = Duration::from_mins(1);
+pub(super) const SHORTLY: Duration = Duration::from_mins(1);
+/// A longer script becomes a file, for a moment.
+const LONG: usize = 64 << 10;
 /// How much is kept of what is said beside the answers.
 const SAID: usize = 8192;
 
@@ -40,10 +47,11 @@ pub(crate) struct Work {
 }
 
 /// What came of a launch.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Launched {
-    /// It has begun, now or before, in that boot of the host.
-    Begun(String),
+    /// It has begun, in that boot of the host.
+    Begun(String, Session),
+    /// It had begun before, and the host is in that boot.
+    Found(String),
     /// It must never begin.
     Fenced,
     /// The line broke: it may have begun.
@@ -75,63 +83,64 @@ pub(crate) enum Loss {
 }
 
 impl Work {
-    /// The script of the process that does the work and writes down its end.
-    fn run(&self) -> String {
-        let words: Vec<String> = self.interpreter.iter().map(|word| quoted(word)).collect();
-        let interpreter = if words.is_empty() { "/bin/sh -eu".to_owned() } else { words.join(" ") };
+    /// What becomes the work on the host, as the shell function `work`.
+    fn function(&self, id: &str) -> String {
         let dir = self.dir.as_deref().map_or_else(
             || "cd \"${HOME:-/}\" 2>/dev/null || cd /".to_owned(),
             |dir| format!("cd {} || exit 125", quoted(dir)),
         );
-        let stdin = if self.stdin.is_some() { "exec <stdin || exit 125; " } else { "" };
-        format!(
-            r#"umask 077
-mkdir begun 2>/dev/null || exit 0
-trap '' HUP INT TERM
-exec 9<>alive
-read -r b </proc/sys/kernel/random/boot_id || b=unknown
-read -r s <"/proc/$$/stat"; mask=$1; s=${{s##*) }}; set -- $s
-echo "$b $$ ${{20}}" >leader.new && mv leader.new leader
-s=; if command -v setsid >/dev/null 2>&1; then s=setsid; fi
-(
-    exec 9>&-
-    trap - HUP INT TERM
-    WEIR_OUTPUT=$PWD/output; export WEIR_OUTPUT
-    . ./env
-    {stdin}exec 3<script || exit 125
-    rm -f env script stdin
-    umask "$mask"
-    {dir}
-    exec $s {interpreter} /proc/self/fd/3
-) >>log 2>&1 &
-w=$!
-read -r s <"/proc/$w/stat"; s=${{s##*) }}; set -- $s
-echo "$w ${{20}}" >work
-wait "$w"
-code=$?
-rm -f env script stdin
-until echo "code $code" >exit.new && mv exit.new exit; do sleep 1; done
-"#
-        )
+        let mut lines = Vec::new();
+        let mut names = Vec::new();
+        for (part, name, fd) in [(self.input(), "stdin.$$", ""), (self.long(), "script.$$", "3")] {
+            if !part.is_empty() {
+                lines.push(format!("exec {fd}<{name} || exit 125\n"));
+                names.push(name);
+            }
+        }
+        if !names.is_empty() {
+            lines.push(format!("rm -f {}\n", names.join(" ")));
+        }
+        let exec = if self.long().is_empty() {
+            self.exec("$own ")
+        } else {
+            format!("exec $own {} /proc/self/fd/3\n", self.words())
+        };
+        format!("work() {{\n{}{}{dir}\n{exec}}}\n", self.exports(id), lines.concat())
     }
 
-    /// The script for a shell that does the work itself. Nothing of it is written down there.
-    pub(crate) fn on_connection(&self, id: &str) -> String {
+    /// What it reads; may be nothing.
+    fn input(&self) -> &str {
+        self.stdin.as_deref().unwrap_or_default()
+    }
+
+    /// The script, if it is too long for a shell to hold it.
+    fn long(&self) -> &str {
+        if self.script.len() > LONG { &self.script } else { "" }
+    }
+
+    fn words(&self) -> String {
         let words: Vec<String> = self.interpreter.iter().map(|word| quoted(word)).collect();
-        let interpreter = if words.is_empty() { "/bin/sh -eu".to_owned() } else { words.join(" ") };
-        let dir = self
-            .dir
-            .as_deref()
-            .map_or_else(String::new, |dir| format!("cd {} || exit 125\n", quoted(dir)));
+        if words.is_empty() { "/bin/sh -eu".to_owned() } else { words.join(" ") }
+    }
+
+    /// The last command of a shell that becomes the work. The interpreter reads the script from a pipe: it is written
+    /// down nowhere.
+    fn exec(&self, own: &str) -> String {
         let mut end = String::from("WEIR_END");
         while self.script.contains(&end) {
             end.push('_');
         }
-        format!(
-            "{}{dir}exec {interpreter} /proc/self/fd/3 3<<'{end}'\n{}\n{end}\n",
-            self.exports(id),
-            self.script
-        )
+        let words = self.words();
+        format!("exec {own}{words} /proc/self/fd/3 3<<'{end}'\n{}\n{end}\n", self.script)
+    }
+
+    /// The script for a shell that does the work itself. Nothing of it is written down there.
+    pub(crate) fn on_connection(&self, id: &str) -> String {
+        let dir = self
+            .dir
+            .as_deref()
+            .map_or_else(String::new, |dir| format!("cd {} || exit 125\n", quoted(dir)));
+        format!("{}{dir}{}", self.exports(id), self.exec(""))
     }
 
     fn exports(&self, id: &str) -> String {
@@ -144,20 +153,20 @@ until echo "code $code" >exit.new && mv exit.new exit; do sleep 1; done
 
 /// What a script says with `say`, taken out of its standard error.
 #[derive(Default)]
-struct Says {
+pub(super) struct Says {
     part: Vec<u8>,
-    told: Vec<String>,
+    told: VecDeque<String>,
     beside: String,
 }
 
 impl Says {
-    fn push(&mut self, bytes: &[u8]) {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
         self.part.extend_from_slice(bytes);
         while let Some(end) = self.part.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.part.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
             match line.strip_prefix("weir:") {
-                Some(told) => self.told.push(told.to_owned()),
+                Some(told) => self.told.push_back(told.to_owned()),
                 None if self.beside.len() < SAID => {
                     self.beside.push_str(&line);
                     self.beside.push('\n');
@@ -167,9 +176,14 @@ impl Says {
         }
     }
 
+    /// The next word, if it was said.
+    pub(super) fn pop(&mut self) -> Option<String> {
+        self.told.pop_front()
+    }
+
     /// The last word, or that there was none.
     fn last(&self) -> Result<&str, Trouble> {
-        self.told.last().map(String::as_str).ok_or_else(|| {
+        self.told.back().map(String::as_str).ok_or_else(|| {
             let beside = self.beside.trim();
             let beside = if beside.is_empty() { "nothing" } else { beside };
             Trouble::new(
@@ -183,7 +197,7 @@ impl Says {
 
 impl Remote<'_> {
     fn script(&self, more: &str) -> String {
-        format!("{LIBRARY}\nid={}\n{more}\n", quoted(self.id))
+        format!("{ATTEMPT}\n{LATER}\nid={}\n{more}\n", quoted(self.id))
     }
 
     async fn open(&self, more: &str) -> Result<Exec, Trouble> {
@@ -211,28 +225,32 @@ impl Remote<'_> {
     /// # Errors
     /// It has surely not begun.
     pub(crate) async fn launch(&self, work: &Work) -> Result<Launched, Trouble> {
-        let (run, env) = (work.run(), work.exports(self.id));
-        let stdin = work.stdin.as_deref().unwrap_or_default();
-        let more = format!(
-            "runs={} envs={} scripts={} inputs={}\nlaunch",
-            run.len(),
-            env.len(),
-            work.script.len(),
-            stdin.len()
+        let (long, input) = (work.long(), work.input());
+        let mark = mark()?;
+        // Cut off on its way it is no whole function, and nothing of it is done.
+        let script = format!(
+            "{ATTEMPT}\n{BEGIN}\nid={}\nmark={mark}\nscripts={} inputs={}\n{}\
+             IFS= read -r go && [ \"$go\" = go ] || exit 0\nbegin\n",
+            quoted(self.id),
+            long.len(),
+            input.len(),
+            work.function(self.id),
         );
-        let payload = [run.as_str(), &env, &work.script, stdin].concat().into_bytes();
-        let bound = SHORTLY + Duration::from_millis(payload.len() as u64 / 50);
-        let mut exec = within(bound, "the host did not answer", Box::pin(self.open(&more))).await?;
+        let size = script.len() + long.len() + input.len();
+        let bound = SHORTLY + Duration::from_millis(size as u64 / 50);
+        let opened = Box::pin(self.pool.start(self.route, self.user, &script));
+        let mut exec = within(bound, "the host did not answer", opened).await?;
         // From here on it may have begun.
+        let mut says = Says::default();
         let step = async {
             let writer = exec.writer();
-            let feed = async {
-                writer.send(payload).await?;
-                writer.finish().await
-            };
+            let feed =
+                async { writer.send(["go\n", long, input, "whole\n"].concat().into_bytes()).await };
             let read = async {
-                let mut says = Says::default();
                 loop {
+                    if let Some(told) = says.pop() {
+                        return Ok(told);
+                    }
                     match exec.next().await? {
                         Piece::Out(_) => {}
                         Piece::Err(bytes) => says.push(&bytes),
@@ -248,7 +266,10 @@ impl Remote<'_> {
             Err(trouble) => return Ok(Launched::Unknown(trouble)),
         };
         match told.split_once(' ') {
-            Some(("launched" | "found", boot)) => Ok(Launched::Begun(boot.to_owned())),
+            Some(("launched", boot)) => {
+                Ok(Launched::Begun(boot.to_owned(), Session::new(exec, says, mark)))
+            }
+            Some(("found", boot)) => Ok(Launched::Found(boot.to_owned())),
             Some(("failed", why)) => Err(Trouble::new(
                 ErrorClass::Internal,
                 format!("the work could not be begun there: {why}"),

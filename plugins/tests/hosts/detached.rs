@@ -1,127 +1,21 @@
 //! Work that goes on on its host whatever happens here: begun once, found again, ended whole.
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use weir_core::hosts::{Become, Route};
 use weir_core::ids::TaskIx;
-use weir_core::job_type::{AttemptContext, Handle, JobType};
+use weir_core::job_type::{Handle, JobType};
 use weir_core::outcome::ErrorClass;
 use weir_core::secret::Secret;
 use weir_plugins::{Pool, Ssh, SshBounds};
 
-use crate::machine::{Keys, Machine, PASSWORD, run, secret};
-use crate::relay::Relay;
-use crate::stage::{Stage, in_words};
-
-const SOON: Duration = Duration::from_secs(30);
-
-/// A machine, a line to it, and an attempt.
-struct Scene {
-    keys: Arc<Keys>,
-    machine: Machine,
-    relay: Relay,
-    stage: Stage,
-    route: Route,
-    /// How often the host could not be reached.
-    unreached: AtomicUsize,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let keys = Keys::new();
-        let machine = Machine::start("nginx", &keys);
-        let relay = Relay::to(machine.port);
-        let file = machine.path("known_hosts");
-        fs::write(&file, machine.known_by(relay.port)).expect("writes");
-        let mut hop = machine.hop();
-        hop.port = relay.port;
-        let route = Route {
-            hops: vec![hop],
-            known_hosts: weir_core::hosts::KnownHosts::File(file),
-            ..Route::default()
-        };
-        let mut stage = Stage::new();
-        stage.cx.host = Some(Arc::new(route.clone()));
-        stage.cx.grace = Duration::from_secs(2);
-        Self { keys, machine, relay, stage, route, unreached: AtomicUsize::new(0) }
-    }
-
-    /// The job type, as a new engine has it.
-    fn ssh(&self) -> Ssh {
-        let bounds = SshBounds {
-            keep_alive: Duration::from_millis(500),
-            connect: Duration::from_secs(3),
-            handshake: Duration::from_secs(3),
-            ..SshBounds::default()
-        };
-        Ssh::new(Pool::of_user(bounds, "ubuntu", self.keys.dir.path(), None))
-    }
-
-    fn cx(&self) -> &AttemptContext {
-        &self.stage.cx
-    }
-
-    fn home(&self, name: &str) -> PathBuf {
-        self.machine.path("ubuntu").join(name)
-    }
-
-    fn log(&self) -> Vec<u8> {
-        fs::read(self.cx().folder.join("log")).unwrap_or_default()
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.log()).expect("the log is text")
-    }
-
-    fn processes(&self) -> String {
-        self.machine.inside("cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
-    }
-
-    /// Waits until its end is waited for on the host.
-    async fn watched(&self) {
-        until("somebody watches", || self.processes().contains("tail -s")).await;
-    }
-
-    /// As the engine does: asks again while the host can't be reached. Tells how often that was.
-    async fn follow(&self, ssh: &Ssh, handle: &Handle, with: &Value) -> (String, usize) {
-        let mut unreached = 0;
-        let since = Instant::now();
-        loop {
-            match ssh.follow(handle, with, self.cx()).await {
-                Ok(outcome) => return (in_words(&outcome), unreached),
-                Err(error) if error.class == ErrorClass::Connection => {
-                    assert!(since.elapsed() < SOON * 2, "{}", error.message);
-                    unreached += 1;
-                    self.unreached.fetch_add(1, Ordering::SeqCst);
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                Err(error) => {
-                    return (
-                        format!("no end, {}: {}", error.class.name(), error.message),
-                        unreached,
-                    );
-                }
-            }
-        }
-    }
-
-    async fn play(&self, with: &Value) -> String {
-        self.stage.play(&self.ssh(), with).await
-    }
-}
-
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let since = Instant::now();
-    while !holds() {
-        assert!(since.elapsed() < SOON, "it does not come: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
+use crate::machine::{PASSWORD, run, secret};
+use crate::scene::{Scene, until};
+use crate::stage::in_words;
 
 #[tokio::test]
 async fn a_script_runs_with_all_that_it_is_given() {
@@ -169,6 +63,12 @@ async fn a_script_runs_with_all_that_it_is_given() {
             r#"done with 0 {"a":[1]}"#,
             "",
         ),
+        (
+            12,
+            json!({"script": format!("wc -c; {} echo long", ": a comment;\n".repeat(10_000)), "stdin": "1234"}),
+            "done with 0 {}",
+            "4\nlong\n",
+        ),
         (11, json!({"script": "mkfifo \"$WEIR_OUTPUT\""}), "done with 0 {}", ""),
     ] {
         scene.stage.attempt(number);
@@ -179,7 +79,7 @@ async fn a_script_runs_with_all_that_it_is_given() {
             assert_eq!(scene.text(), log, "{with}");
         }
     }
-    scene.stage.attempt(12);
+    scene.stage.attempt(13);
     assert_eq!(
         scene.play(&json!({"script": "x", "command": ["y"], "env": {"a-b": 1}})).await,
         "wrong at `/command`: `script` and `command` can't both be run\n  help: keep one of them, or make two jobs\n\
@@ -235,14 +135,15 @@ async fn a_secret_is_seen_nowhere() {
     let seen = scene.machine.inside(
         "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; cd ~ubuntu/.weir/attempts/*; find . -type f ! -name log -exec cat {} +",
     );
-    assert!(!seen.contains("hunter22") && seen.contains("sh ./run"), "{seen}");
+    assert!(!seen.contains("hunter22") && seen.contains("/proc/self/fd/3"), "{seen}");
     assert!(!handle.0.contains("hunter22"));
     fs::write(scene.home("go"), "").expect("writes");
     let (told, _) = scene.follow(&ssh, &handle, &with).await;
     assert_eq!(told, "done with 0 {}");
     assert_eq!(scene.text(), "pw *** ***\n***\n");
     // Afterwards there is a tombstone and nothing else, and sshd's log tells nothing.
-    let left = scene.machine.inside("find ~ubuntu/.weir -type f | sed 's/.*attempts.[^/]*.//'");
+    let left =
+        scene.machine.inside("cd ~ubuntu/.weir/attempts/*; find . -type f -size +0; ls fenced");
     assert_eq!(left, "fenced\n");
     assert!(!scene.machine.log().contains("hunter22"));
     let told = {
@@ -508,6 +409,72 @@ async fn the_end_is_noticed_at_once() {
 }
 
 #[tokio::test]
+async fn a_task_that_ends_while_its_line_is_up_takes_one_command() {
+    let mut scene = Scene::new();
+    let taken = |scene: &Scene| scene.machine.log().matches("Starting session: command").count();
+    let ssh = scene.ssh();
+    for (number, script, told, log) in [
+        (1, "true", "done with 0 {}", String::new()),
+        (2, "echo short; echo n=2 >$WEIR_OUTPUT", r#"done with 0 {"n":"2"}"#, "short\n".into()),
+        // Long enough to be followed.
+        (
+            3,
+            "echo one; sleep 0.4; echo two; exit 3",
+            "failed with 3, exit: ended with code 3",
+            "one\ntwo\n".into(),
+        ),
+        (
+            4,
+            "echo one; sleep 0.4; seq 1 300000; echo '{\"a\": [1]}' >$WEIR_OUTPUT",
+            r#"done with 0 {"a":[1]}"#,
+            format!("one\n{}", run(std::process::Command::new("seq").arg("300000"))),
+        ),
+        (5, "sleep 0.1", "done with 0 {}", String::new()),
+    ] {
+        scene.stage.attempt(number);
+        let before = taken(&scene);
+        assert_eq!(scene.stage.play(&ssh, &json!({"script": script})).await, told, "{script}");
+        assert!(scene.text() == log, "{script}: {} bytes", scene.log().len());
+        assert_eq!(taken(&scene) - before, 1, "{script}: {}", scene.machine.log());
+    }
+    // Tombstones stay, and are swept up when they are old.
+    let folders =
+        || scene.machine.inside("cd ~ubuntu/.weir/attempts; for n in *; do echo \"${n%.*}\"; done");
+    assert_eq!(folders(), "7.12.1\n7.12.2\n7.12.3\n7.12.4\n7.12.5\n");
+    scene.machine.inside("cd ~ubuntu/.weir/attempts; touch -d '-2 days' 7.12.[1-4].*");
+    scene.stage.attempt(6);
+    assert_eq!(scene.play(&json!({"script": "true"})).await, "done with 0 {}");
+    assert_eq!(folders(), "7.12.5\n7.12.6\n");
+}
+
+#[tokio::test]
+async fn work_goes_on_when_who_watched_it_goes() {
+    let scene = Scene::new();
+    let with =
+        json!({"script": "touch ~/begun; until [ -e ~/go ]; do sleep 0.02; done; echo whole"});
+    let mut begun = None;
+    // First who has begun it, then who has found it again. Their connections are closed in order.
+    for _ in 0..2 {
+        let ssh = scene.ssh();
+        let handle = ssh.start(&with, scene.cx()).await.expect("it begins, or is found");
+        assert_eq!(begun.get_or_insert(handle.clone()), &handle);
+        tokio::select! {
+            told = ssh.follow(&handle, &with, scene.cx()) => panic!("it ended: {told:?}"),
+            () = scene.watched() => {}
+        }
+        drop(ssh);
+        scene.relay.cut();
+        until("no watcher", || !scene.processes().contains("tail")).await;
+    }
+    // Nobody but the work and what waits for its end.
+    until("no shell of theirs", || scene.processes().matches("weir:ready").count() == 1).await;
+    fs::write(scene.home("go"), "").expect("writes");
+    let begun = begun.expect("it was begun");
+    let (told, _) = scene.follow(&scene.ssh(), &begun, &with).await;
+    assert_eq!((told.as_str(), scene.text().as_str()), ("done with 0 {}", "whole\n"));
+}
+
+#[tokio::test]
 async fn twenty_tasks_on_one_host_share_its_connections() {
     let scene = Scene::new();
     let pool = Pool::of_user(SshBounds::default(), "ubuntu", scene.keys.dir.path(), None);
@@ -536,36 +503,6 @@ async fn twenty_tasks_on_one_host_share_its_connections() {
     logs.dedup();
     assert_eq!(logs.len(), 20);
     assert!(pool.open_connections() <= 4, "{}", pool.open_connections());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_flood_of_one_task_does_not_hold_up_another() {
-    let scene = Scene::new();
-    let pool = Pool::of_user(SshBounds::default(), "ubuntu", scene.keys.dir.path(), None);
-    let ssh = Arc::new(Ssh::new(Arc::clone(&pool)));
-    let with =
-        json!({"script": "touch ~/begun; while [ ! -e ~/go ]; do head -c 1000000 /dev/zero; done"});
-    let handle = ssh.start(&with, scene.cx()).await.expect("it begins");
-    let flood = {
-        let (ssh, cx, with) = (Arc::clone(&ssh), scene.cx().clone(), with.clone());
-        tokio::spawn(async move {
-            ssh.follow(&handle, &with, &cx).await.map(|outcome| in_words(&outcome))
-        })
-    };
-    let log = scene.cx().folder.join("log");
-    until("the flood", || fs::metadata(&log).is_ok_and(|log| log.len() > 20_000_000)).await;
-    let mut slowest = Duration::ZERO;
-    for _ in 0..10 {
-        let since = Instant::now();
-        let ran = pool.run(&scene.route, "echo here", SOON).await.expect("it answers");
-        assert_eq!(ran.out, b"here\n");
-        slowest = slowest.max(since.elapsed());
-    }
-    fs::write(scene.home("go"), "").expect("writes");
-    assert_eq!(flood.await.expect("no panic").expect("it ends"), "done with 0 {}");
-    let size = fs::metadata(scene.cx().folder.join("log")).expect("a log").len();
-    assert!(slowest < Duration::from_millis(600), "{slowest:?} beside {size} bytes");
-    assert!(pool.open_connections() <= 2, "{}", pool.open_connections());
 }
 
 #[tokio::test]
