@@ -81,6 +81,8 @@ pub(crate) struct Note {
     pub(crate) detail: Option<String>,
     pub(crate) exit_code: Option<i32>,
     pub(crate) failure: Option<Failure>,
+    /// What its work asks a person.
+    pub(crate) asked: Option<String>,
     pub(crate) items: Option<Vec<Value>>,
 }
 
@@ -288,7 +290,7 @@ impl Live {
             row.message = note.failure.take().map(|failure| failure.message);
             batch.attempts.push(row.clone());
         } else if state.is_final() {
-            row.message = None;
+            row.message = note.asked.take();
             row.state = state.code();
             row.ended_at = Some(now);
             row.exit_code = note.exit_code.take();

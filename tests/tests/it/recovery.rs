@@ -440,3 +440,20 @@ fn an_approval_takes_the_values_of_its_form_and_refuses_others() {
     assert_eq!(stage.show(1)["tasks"][0]["outputs"]["size"], 3);
     stage.verify();
 }
+
+#[test]
+fn what_a_person_is_asked_stands_with_the_task() {
+    let stage = Stage::new();
+    let checks = "[{ name: disks, value: 1, required: 2, severity: should }]";
+    let flow = stage.flow(
+        "ask",
+        &format!("jobs:\n  look:\n    uses: checklist\n    with: {{ checks: {checks} }}\n"),
+    );
+    let run = stage.run(&flow, &[]);
+    assert_eq!(run["tasks"][0]["state"], "asking", "{run:#}");
+    let asked = "1 of 1 checks should hold and do not; let it pass?";
+    assert_eq!(run["tasks"][0]["reason"], asked, "{run:#}");
+    stage.weir(&["approve", "1", "look"]).good();
+    assert_eq!(stage.show(1)["tasks"][0]["state"], "succeeded");
+    stage.verify();
+}

@@ -62,6 +62,8 @@ impl Turn {
             Outcome::Ask { message, outputs: left } => {
                 outputs = left;
                 note.detail = Some(format!("{{\"message\":{}}}", json(&message)));
+                // More of it stands in the log.
+                note.asked = message.lines().next().map(str::to_owned);
                 Ending::Ask
             }
         };
