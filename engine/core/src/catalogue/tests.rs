@@ -14,6 +14,7 @@ const SHIPPED: &[(&str, &str)] = &[
     ("bosh.yaml", include_str!("../../../../flows/catalogue/bosh.yaml")),
     ("dns.yaml", include_str!("../../../../flows/catalogue/dns.yaml")),
     ("mesos.yaml", include_str!("../../../../flows/catalogue/mesos.yaml")),
+    ("zookeeper.yaml", include_str!("../../../../flows/catalogue/zookeeper.yaml")),
     ("packages.yaml", include_str!("../../../../flows/catalogue/packages.yaml")),
     ("ssh.yaml", include_str!("../../../../flows/catalogue/ssh.yaml")),
     ("system.yaml", include_str!("../../../../flows/catalogue/system.yaml")),
@@ -66,15 +67,18 @@ fn diagnosed(catalogue: &Catalogue, job_type: Option<&str>, log: &str) -> Diagno
 fn all_of_them_are_there() {
     let catalogue = shipped();
     let ids: Vec<&str> = catalogue.entries().iter().map(|entry| entry.id.as_str()).collect();
-    assert!(ids.len() >= 63, "{}", ids.len());
+    assert!(ids.len() >= 74, "{}", ids.len());
     for (rank, expected) in [
         (Rank::Marker, vec!["DEV-08"]),
         (Rank::Secondary, vec!["DEV-05", "DEV-07"]),
         (Rank::Ok, vec!["BOSH-03", "SYS-02", "SYS-06"]),
         (Rank::Noise, vec!["NOVA-02"]),
         (Rank::Info, vec!["DEV-10"]),
-        (Rank::Guard, vec!["SSH-04", "HDFS-01", "HDFS-07", "HA-01", "FG-01"]),
-        (Rank::Transient, vec!["MESOS-02", "SSH-02", "HDFS-03", "HDFS-04", "NET-01"]),
+        (Rank::Guard, vec!["SSH-04", "HDFS-01", "HDFS-07", "HA-01", "HA-04", "FG-01"]),
+        (
+            Rank::Transient,
+            vec!["MESOS-02", "ZK-01", "ZK-07", "SSH-02", "HDFS-03", "HDFS-04", "NET-01"],
+        ),
     ] {
         let found: Vec<&str> = catalogue
             .entries()
