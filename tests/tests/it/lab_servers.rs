@@ -1,4 +1,4 @@
-//! Servers of some size on the lab: what `make lab` runs, and `make test` does not.
+//! Servers of some size on the lab. What takes longest is for `make lab`.
 
 use std::path::Path;
 
@@ -55,7 +55,6 @@ fn crash_zookeeper(lab: &Lab, host: &str) {
 }
 
 #[test]
-#[ignore = "starts three ZooKeepers: see `make lab`"]
 fn lab_zookeeper_with_and_without_a_quorum() {
     let Some(lab) = Lab::up(&["jumpbox", "master1", "master2", "master3"]) else { return };
     for (at, host) in MASTERS.into_iter().enumerate() {
@@ -65,7 +64,10 @@ fn lab_zookeeper_with_and_without_a_quorum() {
     stage.write(
         "project.yaml",
         format!(
-            "name: ensemble\nknown-hosts: {}\nhosts:\n  jumpbox: {{ address: 10.50.0.5, user: ubuntu, key: {} }}\n",
+            "name: ensemble\nknown-hosts: {}\n\
+             host-defaults: {{ user: ubuntu, key: {}, via: [jumpbox], become: root }}\n\
+             hosts:\n  jumpbox: {{ address: 10.50.0.5, via: [] }}\n  master1: {{ address: 10.2.14.11 }}\n  \
+             master2: {{ address: 10.2.14.12 }}\n  master3: {{ address: 10.2.14.13 }}\n",
             lab.known_hosts().display(),
             lab.key().display()
         ),
@@ -111,7 +113,41 @@ fn lab_zookeeper_with_and_without_a_quorum() {
     assert_eq!(states(&run), "look timed-out");
     assert!(reason(&run).starts_with("no quorum: 0 of 3 serve, 2 are needed"), "{}", reason(&run));
     assert!(reason(&run).contains("runs, but has no quorum"), "{}", reason(&run));
+    known_failures(&lab, &stage, last, &host(&leader));
     stage.verify();
+}
+
+/// What ZooKeeper itself says when it fails is known: ZK-01 is cured, for ZK-02 and ZK-03 a person is asked.
+fn known_failures(lab: &Lab, stage: &Stage, last: &str, dead: &str) {
+    let job = |name: &str, host: &str, script: &str| {
+        let script = script.replace('\n', "\n      ");
+        let job = format!("uses: ssh\n  with:\n    hosts: {host}\n    script: |\n      {script}\n");
+        stage.flow(name, &format!("jobs:\n {name}:\n  {job}"))
+    };
+    // Run by hand, so that what it says is the job's log.
+    let start =
+        ". /etc/zookeeper/conf/environment\njava -cp \"$CLASSPATH\" \"$ZOOMAIN\" \"$ZOOCFG\"";
+    for (spoil, id) in [("rm", "ZK-02"), ("echo 9 >", "ZK-03")] {
+        lab.on(dead, &format!("{spoil} /var/lib/zookeeper/myid")).good();
+        let run = stage.run(&job("start", dead, start), &[]);
+        assert_eq!(states(&run), "start asking", "{id}: {run:#}");
+        assert_eq!(run["tasks"][0]["diagnoses"][0]["signature"], id, "{run:#}");
+        stage.weir(&["cancel", &run["id"].to_string()]);
+    }
+    let id = &dead[6..];
+    let ask = "bash -c 'exec 3<>/dev/tcp/127.0.0.1/2181; echo srvr >&3; cat <&3' | tee /tmp/said\ngrep -q ^Mode: /tmp/said";
+    let flow = job("ask", last, ask);
+    let server = stage.serve();
+    let run = server.door().begin(&flow, &json!({})).expect("begun");
+    let recovers = |event: &Value| event["kind"] == "recovering";
+    server.door().watch(run, recovers).expect("the server stays");
+    lab.on(dead, &format!("echo {id} >/var/lib/zookeeper/myid; service zookeeper start")).good();
+    server.door().watch(run, |_| false).expect("the server stays");
+    let shown = stage.show(run);
+    assert_eq!(shown["state"], "succeeded", "{shown:#}");
+    let found = &shown["tasks"][0]["diagnoses"][0];
+    assert_eq!((&found["signature"], &found["result"]), (&json!("ZK-01"), &json!("cured")));
+    server.stop();
 }
 
 #[test]
@@ -167,7 +203,9 @@ fn lab_mesos_cluster_comes_up_stays_and_is_mended() {
         .filter_map(|task| task["path"].as_str())
         .collect();
     // These only work out and look; all others were done already.
-    assert_eq!(done, ["plan", "sound", "quorum", "elected", "registered"], "{}", states(&again));
+    let looks = ["plan", "sound", "quorum", "elected", "agreed", "registered"];
+    let path = |path: &&str| looks.contains(&path.split('[').next().unwrap_or_default());
+    assert!(done.iter().all(path), "{}", states(&again));
     plan();
     assert_eq!(seen(), before);
 
@@ -182,7 +220,7 @@ fn lab_mesos_cluster_comes_up_stays_and_is_mended() {
     lab.on("slave2", "kill -STOP \"$(cat /run/mesos-slave.pid)\"").good();
     let cured = run(json!({ "patience": 10 }));
     let told = stage.weir(&["show", cured["id"].to_string().as_str()]).out;
-    assert!(told.contains("have lost it"), "{told}");
+    assert!(told.contains("has lost it"), "{told}");
 
     // No master answers for a while: the catalogue knows that (MESOS-02), waits, and asks again.
     let all = |signal: &str| {
@@ -193,7 +231,7 @@ fn lab_mesos_cluster_comes_up_stays_and_is_mended() {
     all("STOP");
     let waits = server.door().begin(flow, &json!({ "patience": 5 })).expect("begun");
     until("the catalogue's remedy runs", || {
-        states(&stage.show(waits)).contains("elected recovering").then_some(())
+        states(&stage.show(waits)).contains("elected[0] recovering").then_some(())
     });
     all("CONT");
     server.door().watch(waits, |_| false).expect("the server stays");
