@@ -1,6 +1,6 @@
 //! Job types that bring something about, on a host or here, and do nothing where it is so already: `file`, `package`,
-//! `service`, `user`, and `hdfs.format`. Each is a script that looks, and then changes only what differs; what carries it is the job type
-//! `ssh` on hosts and `command` here, so that a cut line or a restart loses nothing.
+//! `service`, `user`, `hdfs.format` and its like. Each is a script that looks, and then changes only what differs; what
+//! carries it is the job type `ssh` on hosts and `command` here, so that a cut line or a restart loses nothing.
 
 mod file;
 mod history;

@@ -39,7 +39,7 @@ pub use external::{Bounds, Problem, external, external_within};
 pub use fault::Test;
 pub use fetch::Fetch;
 pub use flow::Flow;
-pub use hdfs::{Dir, Format, Put, Report, Safemode};
+pub use hdfs::{Active, Dir, Election, Format, Put, Report, Safemode, SharedEdits, Standby};
 pub use messenger::Post;
 pub use noop::Noop;
 pub use reference::reference;
@@ -65,6 +65,10 @@ pub fn all() -> Vec<Arc<dyn JobType>> {
         Arc::new(Checklist),
         Arc::new(Noop),
         Arc::new(Changing::<Format>::new(&pool, &ssh)),
+        Arc::new(Changing::<SharedEdits>::new(&pool, &ssh)),
+        Arc::new(Changing::<Standby>::new(&pool, &ssh)),
+        Arc::new(Changing::<Election>::new(&pool, &ssh)),
+        Arc::new(Changing::<Active>::new(&pool, &ssh)),
         Arc::new(Safemode::new(Arc::clone(&pool))),
         Arc::new(Report::new(Arc::clone(&pool))),
         Arc::new(Dir::new(Arc::clone(&pool))),

@@ -26,6 +26,8 @@ mod kill;
 mod lab;
 #[path = "it/lab_hdfs.rs"]
 mod lab_hdfs;
+#[path = "it/lab_hdfs_pair.rs"]
+mod lab_hdfs_pair;
 #[path = "it/lab_servers.rs"]
 mod lab_servers;
 #[path = "it/logs.rs"]

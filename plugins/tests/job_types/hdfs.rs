@@ -347,13 +347,30 @@ async fn bad_settings_are_told_with_what_would_be_right() {
             json!({ "hosts": "a", "cluster-id": "-force" }),
             "`-force` is no cluster's name",
         ),
+        (
+            "hdfs.standby",
+            json!({ "hosts": "a", "name-node": "hdfs://a:8020" }),
+            "wrong at `/name-node`: `hdfs://a:8020` is no server",
+        ),
+        (
+            "hdfs.standby",
+            json!({ "hosts": "a", "name-node": "a", "dirs": ["a"] }),
+            "`a` is no folder from the root on",
+        ),
+        (
+            "hdfs.active",
+            json!({ "hosts": "a", "name-node": "--forceactive" }),
+            "`--forceactive` is no name of a name node",
+        ),
     ] {
         let (told, _) = play(name, with).await;
         assert!(told.contains(expected), "{name}: {told}");
     }
-    let format = job_type("hdfs.format");
-    assert_eq!(format.destroys_by(&json!({ "reformat": false })), None);
-    for reformat in [json!(true), json!("{{ params.reformat }}")] {
-        assert_eq!(format.destroys_by(&json!({ "reformat": reformat })), Some("reformat"));
+    for name in ["hdfs.format", "hdfs.standby"] {
+        let format = job_type(name);
+        assert_eq!(format.destroys_by(&json!({ "reformat": false })), None);
+        for reformat in [json!(true), json!("{{ params.reformat }}")] {
+            assert_eq!(format.destroys_by(&json!({ "reformat": reformat })), Some("reformat"));
+        }
     }
 }

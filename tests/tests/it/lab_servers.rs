@@ -117,7 +117,7 @@ fn lab_zookeeper_with_and_without_a_quorum() {
     stage.verify();
 }
 
-/// What ZooKeeper itself says when it fails is known: ZK-01 is cured, for ZK-02 and ZK-03 a person is asked.
+/// What `ZooKeeper` itself says when it fails is known: ZK-01 is cured, for ZK-02 and ZK-03 a person is asked.
 fn known_failures(lab: &Lab, stage: &Stage, last: &str, dead: &str) {
     let job = |name: &str, host: &str, script: &str| {
         let script = script.replace('\n', "\n      ");
