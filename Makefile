@@ -22,13 +22,13 @@ test:
 
 # What takes real servers of some size, or real minutes: the rest of the proof on the lab of hosts. Needs root.
 lab:
-	@[ "$(NEEDS)" = skip ] || scripts/install-test-needs lab
-	$(CARGO) test --workspace --test it lab_ -- --ignored --test-threads 1
+	@[ "$(NEEDS)" = skip ] || scripts/install-test-needs
+	$(CARGO) test --workspace --test it lab_ -- --include-ignored --test-threads 1
 
 # Hosts to try the shipped flows on, made of network namespaces: see docs/lab.md. Needs root. HOSTS is a number or names.
 HOSTS ?= 12
 lab-up:
-	@[ "$(NEEDS)" = skip ] || scripts/install-test-needs lab
+	@[ "$(NEEDS)" = skip ] || scripts/install-test-needs
 	tests/lab/up $(HOSTS)
 	@echo "The hosts are up. See docs/lab.md for what to do with them; make lab-down ends them."
 

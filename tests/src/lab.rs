@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 use crate::{Ended, Process, Stage, root};
 
+/// What the folders of labs begin with; then comes the lab's name.
+const FOLDER: &str = "weir-lab-";
+
 /// A lab of its own for one test. Gone when dropped, whatever happened.
 #[derive(Debug)]
 pub struct Lab {
@@ -40,8 +43,9 @@ impl Lab {
         if count == 0 {
             end_what_died_tests_left();
         }
-        let dir = tempfile::Builder::new().prefix("weir-lab-").tempdir().expect("a folder is made");
-        let lab = Self { dir, name: format!("t{}x{count}", std::process::id()) };
+        let name = format!("t{}x{count}", std::process::id());
+        let dir = tempfile::Builder::new().prefix(&format!("{FOLDER}{name}-")).tempdir();
+        let lab = Self { dir: dir.expect("a folder is made"), name };
         lab.start(hosts);
         Some(lab)
     }
@@ -175,18 +179,30 @@ impl Drop for Fault<'_> {
 
 /// A test that was killed could not tidy; the next one does.
 fn end_what_died_tests_left() {
-    let Ok(entries) = fs::read_dir("/run/netns") else { return };
-    for entry in entries.flatten() {
-        let file = entry.file_name().to_string_lossy().into_owned();
-        let Some(name) = file.strip_suffix("-switch") else { continue };
-        let pid = name.strip_prefix('t').and_then(|rest| rest.split_once('x')?.0.parse().ok());
-        let Some(pid) = pid else { continue };
-        if !(Process { pid }).is_alive() {
+    let temp = std::env::temp_dir();
+    for file in names(Path::new("/run/netns")) {
+        if let Some(name) = file.strip_suffix("-switch").filter(|name| is_of_the_dead(name)) {
             let mut down = Command::new(root().join("tests/lab/down"));
-            let nowhere = std::env::temp_dir().join(name);
-            let _tried = down.env("LAB_NAME", name).env("LAB_STATE", nowhere).output();
+            let _tried = down.env("LAB_NAME", name).env("LAB_STATE", temp.join(name)).output();
         }
     }
+    for file in names(&temp) {
+        let name = file.strip_prefix(FOLDER).and_then(|rest| rest.split_once('-'));
+        if name.is_some_and(|(name, _)| is_of_the_dead(name)) {
+            let _gone = fs::remove_dir_all(temp.join(&file));
+        }
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Whether it is the name of a lab whose test does not live any more.
+fn is_of_the_dead(lab: &str) -> bool {
+    let pid = lab.strip_prefix('t').and_then(|rest| rest.split_once('x')?.0.parse().ok());
+    pid.is_some_and(|pid| !(Process { pid }).is_alive())
 }
 
 impl Ended {
