@@ -138,7 +138,9 @@ CREATE TABLE person (
   password TEXT NOT NULL,
   one_time INTEGER NOT NULL CHECK (one_time IN (0, 1)),
   at       INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+, source TEXT NOT NULL DEFAULT '' CHECK (source IN ('', 'ldap', 'oidc')), subject TEXT NOT NULL DEFAULT '' CHECK ((subject = '') = (source = ''))) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX person_subject ON person (source, subject) WHERE source <> '';
 
 CREATE TABLE person_role (
   person  TEXT NOT NULL REFERENCES person (name) ON DELETE CASCADE,

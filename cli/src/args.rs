@@ -376,6 +376,9 @@ pub(crate) struct Serve {
     /// A proxy whose X-Forwarded-For and X-Forwarded-Proto are believed: an address, or ADDR/BITS (may be given again)
     #[arg(long, value_name = "ADDR")]
     pub(crate) proxy: Vec<weir_web::Proxy>,
+    /// A file that says from where people may log in, besides from here: a directory (see docs/logins.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) login: Option<PathBuf>,
     /// Serve no pages
     #[arg(long)]
     pub(crate) no_web: bool,

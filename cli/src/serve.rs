@@ -131,10 +131,15 @@ async fn begin_pages(handle: &Handle, args: &args::Serve) -> anyhow::Result<Opti
         proxies: args.proxy.clone(),
         flows,
         lookout: Some(lookout),
+        login: args.login.clone(),
     };
     let started = match Server::start(config, handle.clone()).await {
         Ok(started) => started,
-        Err(error @ (weir_web::Error::Beyond(_) | weir_web::Error::Certificate(_))) => {
+        Err(
+            error @ (weir_web::Error::Beyond(_)
+            | weir_web::Error::Certificate(_)
+            | weir_web::Error::Login(_)),
+        ) => {
             return Err(wrong(error.to_string()));
         }
         Err(error) => return Err(error.into()),

@@ -56,8 +56,13 @@ pub(crate) async fn user(global: &Global, args: args::User) -> Ended {
                 let name = role["role"].as_str().unwrap_or_default();
                 if project.is_empty() { name.to_owned() } else { format!("{project}:{name}") }
             };
-            let roles = person["roles"].as_array().into_iter().flatten().map(role);
-            roles.collect::<Vec<_>>().join(" ")
+            let mut words: Vec<String> =
+                person["roles"].as_array().into_iter().flatten().map(role).collect();
+            let source = person["source"].as_str().unwrap_or_default();
+            if !source.is_empty() {
+                words.push(format!("by {source}"));
+            }
+            words.join(" ")
         }),
         UserCommand::Rm { name } => done(global, Ask::Remove { name }).await,
         UserCommand::Role { name, role, project } => {

@@ -4,6 +4,7 @@
 mod binary;
 mod browser;
 mod chance;
+mod directory;
 mod disk;
 mod door;
 pub mod http;
@@ -17,6 +18,7 @@ mod until;
 pub use binary::{built, root};
 pub use browser::Browser;
 pub use chance::Chance;
+pub use directory::Directory;
 pub use disk::Disk;
 pub use door::Door;
 pub use lab::{Fault, Lab};

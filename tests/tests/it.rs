@@ -8,6 +8,8 @@ mod arrows;
 mod browser;
 #[path = "it/cures.rs"]
 mod cures;
+#[path = "it/directory.rs"]
+mod directory;
 #[path = "it/elsewhere.rs"]
 mod elsewhere;
 #[path = "it/homes.rs"]

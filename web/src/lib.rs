@@ -18,6 +18,7 @@ mod growing;
 mod guard;
 mod hosts;
 mod jar;
+mod logins;
 mod logs;
 mod metrics;
 mod pages;
@@ -30,6 +31,7 @@ mod server;
 mod shell;
 mod site;
 mod throttle;
+mod trust;
 mod who;
 mod words;
 

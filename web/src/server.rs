@@ -15,6 +15,7 @@ use weir_engine::people::{Ask, Asker, Role};
 
 use crate::certificate::{Certificate, CertificateError, Files};
 use crate::front::Front;
+use crate::logins::Logins;
 use crate::proxies::Proxy;
 use crate::site::{Net, Site};
 use crate::{password, routes};
@@ -37,6 +38,8 @@ pub struct Config {
     pub flows: Vec<PathBuf>,
     /// Goes to hosts for people who look.
     pub lookout: Option<Arc<dyn Lookout>>,
+    /// The file that says from where people may log in, besides from here.
+    pub login: Option<PathBuf>,
 }
 
 /// Why the pages can't be served.
@@ -62,6 +65,9 @@ pub enum Error {
     /// There is no certificate to serve with.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The file that says from where people may log in can't be used. It says so itself.
+    #[error("{0}")]
+    Login(String),
     /// The first administrator could not be made.
     #[error("the first administrator can't be made: {0}")]
     First(String),
@@ -99,6 +105,7 @@ impl Server {
             return Err(Error::Beyond(config.listen));
         }
         let unheard = |cause| Error::Listen { address: config.listen, cause };
+        let logins = Logins::read(config.login.as_deref(), &handle).await.map_err(Error::Login)?;
         let listener = TcpListener::bind(config.listen).await.map_err(unheard)?;
         let address = listener.local_addr().map_err(unheard)?;
         let first = first_administrator(&handle).await?;
@@ -109,7 +116,9 @@ impl Server {
         }
         let front = Front::new(listener, certificate).map_err(unheard)?;
         let net = Net { has_tls, proxies: config.proxies };
-        let site = Arc::new(Site::new(handle, config.flows, net, config.lookout, stopping.clone()));
+        let (flows, lookout) = (config.flows, config.lookout);
+        let site = Site::new(handle, flows, net, lookout, logins, stopping.clone());
+        let site = Arc::new(site);
         let service = routes::router(site).into_make_service_with_connect_info::<SocketAddr>();
         let mut told = stopping;
         let task = tokio::spawn(async move {

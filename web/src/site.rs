@@ -10,6 +10,7 @@ use weir_core::time::Timestamp;
 use weir_engine::engine::{Handle, wall_clock};
 
 use crate::hosts::Found;
+use crate::logins::Logins;
 use crate::proxies::Proxy;
 use crate::throttle::Throttle;
 
@@ -31,6 +32,8 @@ pub(crate) struct Site {
     /// What was found of hosts, by project and name.
     looked: Mutex<BTreeMap<(String, String), Found>>,
     pub(crate) throttle: Throttle,
+    /// Who else vouches for people.
+    pub(crate) logins: Logins,
     /// Becomes true when the server stops: streams end then.
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) started_at: Timestamp,
@@ -50,6 +53,7 @@ impl Site {
         folders: Vec<PathBuf>,
         net: Net,
         lookout: Option<Arc<dyn Lookout>>,
+        logins: Logins,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self {
@@ -59,6 +63,7 @@ impl Site {
             lookout,
             looked: Mutex::default(),
             throttle: Throttle::default(),
+            logins,
             stopping,
             started_at: wall_clock(),
             once: Mutex::default(),

@@ -58,6 +58,16 @@ impl Throttle {
         }
     }
 
+    /// Nobody could look at the password: that login does not count.
+    pub(crate) fn take_back(&self, keys: &[String]) {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in keys {
+            if let Some((count, _)) = wrong.get_mut(key) {
+                *count = count.saturating_sub(1);
+            }
+        }
+    }
+
     /// The password was right.
     pub(crate) fn forget(&self, keys: &[String]) {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,6 +95,8 @@ mod tests {
         assert_eq!(throttle.wait(&key, at(2)), None);
         throttle.count(&key, at(2));
         assert_eq!(throttle.wait(&key, at(2)), Some(FIRST * 2));
+        throttle.take_back(&key);
+        assert_eq!(throttle.wait(&key, at(2)), Some(FIRST));
         for _ in 0..10_000 {
             throttle.count(&key, at(3));
         }

@@ -4,7 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use weir_engine::engine::wall_clock;
-use weir_engine::people::{Asker, Role};
+use weir_engine::people::{Asker, Role, Source};
 
 use crate::error::PageError;
 use crate::jar::Jar;
@@ -19,6 +19,8 @@ pub(crate) struct Who {
     pub(crate) is_token: bool,
     /// They must choose a password before anything else.
     pub(crate) is_one_time: bool,
+    /// Who vouches for them.
+    pub(crate) source: Source,
     /// Roles by project; empty for everywhere.
     roles: Vec<(String, Role)>,
 }
@@ -85,6 +87,7 @@ pub(crate) async fn find(
             name,
             is_token: true,
             is_one_time: false,
+            source: Source::Here,
             roles: roles.into_iter().collect(),
         }));
     }
@@ -94,11 +97,14 @@ pub(crate) async fn find(
         return Ok(None);
     }
     let Some(person) = store.person(&session.person).await? else { return Ok(None) };
+    let Some(person) = site.logins.still(&site.handle, person).await? else { return Ok(None) };
+    let source = Source::of(&person);
     let role = |(project, code): (String, u8)| Some((project, Role::from_code(code)?));
     Ok(Some(Who {
         name: person.name,
         is_token: false,
         is_one_time: person.is_one_time,
+        source,
         roles: person.roles.into_iter().filter_map(role).collect(),
     }))
 }
@@ -150,7 +156,8 @@ mod tests {
     #[test]
     fn roles_hold_where_they_were_given() {
         let roles = vec![("tap".to_owned(), Role::Operator), ("lab".to_owned(), Role::Viewer)];
-        let who = Who { name: "anna".to_owned(), is_token: false, is_one_time: false, roles };
+        let (name, source) = ("anna".to_owned(), Source::Here);
+        let who = Who { name, is_token: false, is_one_time: false, source, roles };
         assert!(who.may(Role::Operator, "tap") && !who.may(Role::Author, "tap"));
         assert!(who.may(Role::Viewer, "lab") && !who.may(Role::Operator, "lab"));
         assert_eq!(who.role_in("other"), None);

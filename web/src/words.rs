@@ -15,6 +15,7 @@ macro_rules! table {
 }
 
 mod host;
+mod login;
 mod schedule;
 
 /// The languages of the pages.
@@ -62,11 +63,12 @@ macro_rules! words {
         /// What pages say, in one language.
         pub(crate) struct Words {
             pub(crate) host: &'static host::HostWords,
+            pub(crate) login: &'static login::LoginWords,
             pub(crate) schedule: &'static schedule::ScheduleWords,
             $(pub(crate) $name: &'static str,)*
         }
-        static EN: Words = Words { host: &host::EN, schedule: &schedule::EN, $($name: $en,)* };
-        static ZH: Words = Words { host: &host::ZH, schedule: &schedule::ZH, $($name: $zh,)* };
+        static EN: Words = Words { host: &host::EN, login: &login::EN, schedule: &schedule::EN, $($name: $en,)* };
+        static ZH: Words = Words { host: &host::ZH, login: &login::ZH, schedule: &schedule::ZH, $($name: $zh,)* };
         #[cfg(test)]
         const ALL: &[(&str, &str, &str)] = &[$((stringify!($name), $en, $zh),)*];
     };
@@ -381,7 +383,8 @@ mod tests {
 
     #[test]
     fn every_word_is_translated() {
-        for (name, en, zh) in [ALL, STATES, host::ALL, schedule::ALL].into_iter().flatten().copied()
+        for (name, en, zh) in
+            [ALL, STATES, host::ALL, login::ALL, schedule::ALL].into_iter().flatten().copied()
         {
             assert!(!en.is_empty() && !is_chinese(en), "{name}: {en}");
             assert!(is_chinese(zh), "{name} is not in Chinese: {zh}");

@@ -10,6 +10,10 @@ use crate::api::Problem;
 use crate::engine::{Handle, wall_clock};
 use crate::store::people::{AuditRow, Change, PersonRow, TokenRow};
 
+mod arrival;
+
+pub use arrival::{Arrival, Source, Unwelcome, Welcome, gone, welcome};
+
 /// What somebody may do in a project. Each may all that those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -58,7 +62,7 @@ impl Role {
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Ask {
-    /// Everybody: `[{"name","roles":[{"project","role"}],"one_time","at"}]`.
+    /// Everybody: `[{"name","roles":[{"project","role"}],"one_time","at","source"}]`.
     People,
     /// Add somebody, or give somebody another password: ends their sessions. `null`.
     Add {
@@ -222,6 +226,7 @@ pub async fn answer(handle: &Handle, ask: Ask, asker: &Asker) -> Result<Value, P
         Ask::Add { name, password, one_time, role } => {
             check_name("user", &name)?;
             let before = store.person(&name).await?;
+            before.as_ref().map_or(Ok(()), keeps_a_password)?;
             let what = if before.is_some() { "person.password" } else { "person.add" };
             let after =
                 role.as_ref().map(|(project, role)| roles_text(&[(project.clone(), role.code())]));
@@ -231,6 +236,8 @@ pub async fn answer(handle: &Handle, ask: Ask, asker: &Asker) -> Result<Value, P
                 is_one_time: one_time,
                 at: wall_clock(),
                 roles: Vec::new(),
+                source: String::new(),
+                subject: String::new(),
             };
             let mut changes = vec![Change::Person(row), Change::EndSessions(name.clone())];
             if let Some((project, role)) = role {
@@ -248,6 +255,7 @@ pub async fn answer(handle: &Handle, ask: Ask, asker: &Asker) -> Result<Value, P
         }
         Ask::Role { name, project, role } => {
             let before = known(handle, &name).await?;
+            has_roles_of_ours(&before)?;
             if project.is_empty() && role != Some(Role::Admin) {
                 keep_an_admin(handle, &name, &project).await?;
             }
@@ -300,10 +308,35 @@ async fn known(handle: &Handle, name: &str) -> Result<PersonRow, Problem> {
     handle.store().person(name).await?.ok_or_else(|| call(format!("there is no user `{name}`")))
 }
 
-/// Refuses what would leave nobody who may do everything.
+fn keeps_a_password(person: &PersonRow) -> Result<(), Problem> {
+    let (name, source) = (&person.name, Source::of(person));
+    if source == Source::Here {
+        return Ok(());
+    }
+    Err(call(format!(
+        "`{name}` has no password here: they log in by {0}\nhelp: it is changed where {0} keeps it",
+        source.said()
+    )))
+}
+
+fn has_roles_of_ours(person: &PersonRow) -> Result<(), Problem> {
+    let (name, source) = (&person.name, Source::of(person));
+    if source == Source::Here {
+        return Ok(());
+    }
+    Err(call(format!(
+        "what `{name}` may do follows from their groups: they log in by {0}\nhelp: change `roles` below `{1}` in the file that \
+         `weir serve --login` names, or their groups",
+        source.said(),
+        source.name()
+    )))
+}
+
+/// Refuses what would leave nobody of our own who may do everything: others may be out of reach when they are needed.
 async fn keep_an_admin(handle: &Handle, name: &str, project: &str) -> Result<(), Problem> {
     let is_admin = |person: &PersonRow| {
-        person.roles.iter().any(|(of, role)| of.is_empty() && *role == Role::Admin.code())
+        Source::of(person) == Source::Here
+            && person.roles.iter().any(|(of, role)| of.is_empty() && *role == Role::Admin.code())
     };
     let people = handle.store().people().await?;
     let is_last = people.iter().any(|person| person.name == name && is_admin(person))
@@ -320,6 +353,7 @@ fn person_json(row: &PersonRow) -> Value {
     let role = |(project, role): &(String, u8)| json!({ "project": project, "role": Role::from_code(*role).map(Role::name) });
     json!({
         "name": row.name, "roles": row.roles.iter().map(role).collect::<Value>(), "one_time": row.is_one_time, "at": row.at,
+        "source": Source::of(row).name(),
     })
 }
 

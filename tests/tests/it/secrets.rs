@@ -260,3 +260,41 @@ fn the_key_of_the_secrets_is_in_the_environment_of_no_job() {
     // It was the key, and not one of the home's own.
     assert_ne!(stage.weir(&["run", flow.to_str().expect("plain")]).code, 0);
 }
+
+#[test]
+fn nothing_that_a_server_was_started_with_reaches_a_job() {
+    let stage = Stage::new();
+    let dir = stage.path().display();
+    let flow = stage.flow(
+        "look",
+        &format!(
+            "jobs:
+  a:
+    uses: command
+    unless: env >{dir}/seen.unless; false
+    verify: env >{dir}/seen.verify
+    with:
+      script: |
+        env >{dir}/seen.job
+        for pid in $$ $PPID; do tr '\\0' '\\n' </proc/$pid/environ >{dir}/seen.$(cat /proc/$pid/comm); done
+"
+        ),
+    );
+    let given = [("WEIR_TOKEN", "weir_of-the-server"), ("DIRECTORY_WORD", "of-the-directory")];
+    let mut command = stage.command(&["serve", "--no-web"]);
+    command.envs(given).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut server = command.spawn().expect("weir starts");
+    until("it serves", || stage.home().join("weir.sock").exists().then_some(()));
+    let run = stage.run(&flow, &[]);
+    assert_eq!(run["state"], "succeeded", "{run}");
+    for name in ["seen.unless", "seen.verify", "seen.job"] {
+        assert!(stage.read(name).contains("WEIR_RUN="), "{name}: {}", stage.read(name));
+    }
+    let seen = files(stage.path()).into_iter().filter(|path| {
+        let text = String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+        given.iter().any(|(name, value)| text.contains(name) || text.contains(value))
+    });
+    assert_eq!(seen.collect::<Vec<_>>(), Vec::<PathBuf>::new());
+    weir_tests::Process { pid: server.id() as i32 }.signal(rustix::process::Signal::TERM);
+    server.wait().expect("it is our child");
+}

@@ -11,13 +11,13 @@ use weir_tests::http::form;
 use weir_tests::{Ended, PASSWORD, Site, Stage, until};
 
 /// An authority and what it signs, in a folder.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     folder: PathBuf,
 }
 
 impl Authority {
-    fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -28,7 +28,7 @@ impl Authority {
     }
 
     /// Writes `weir.pem` and `weir.key` for a name; how the certificate is written as text.
-    fn sign(&self, name: &str) -> String {
+    pub(crate) fn sign(&self, name: &str) -> String {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
         params.distinguished_name.push(DnType::CommonName, "a server of the tests");

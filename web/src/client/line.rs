@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use weir_engine::api::Problem;
 
 use super::{Place, Sender};
+use crate::trust;
 
 /// How long it may take until a line is there.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -55,13 +56,7 @@ impl Dial {
         if let Some(known) = self.believes.get() {
             return Ok(Arc::clone(known));
         }
-        let read = tokio::task::spawn_blocking(|| {
-            let mut roots = RootCertStore::empty();
-            // Some of a machine's are too old for anybody to read.
-            let _counts =
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            roots
-        });
+        let read = tokio::task::spawn_blocking(trust::of_this_machine);
         let roots = read.await.map_err(Problem::inner)?;
         if roots.is_empty() {
             return Err(Problem::inner(format!(
@@ -69,11 +64,7 @@ impl Dial {
                  file with the authority's certificate in SSL_CERT_FILE"
             )));
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(Problem::inner)?;
-        let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+        let config = trust::config(roots).map_err(Problem::inner)?;
         Ok(Arc::clone(self.believes.get_or_init(|| config)))
     }
 }

@@ -7,13 +7,14 @@ use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use std::time::Duration;
 use weir_engine::engine::wall_clock;
-use weir_engine::people::{Ask, Asker};
+use weir_engine::people::{Ask, Asker, Source, Unwelcome};
 use weir_engine::store::people::{Change, SessionRow};
 
 use crate::address::Query;
 use crate::error::PageError;
 use crate::form::{Fields, own_page};
 use crate::jar::Jar;
+use crate::logins::Entry;
 use crate::password;
 use crate::shell::{LANG_COOKIE, Page, Shell, THEME_COOKIE};
 use crate::site::{Shared, Site};
@@ -29,9 +30,30 @@ const LONGEST: usize = 1024;
 #[template(path = "login.html")]
 struct Login {
     s: Shell,
-    is_wrong: bool,
+    /// What went wrong, and what exactly if there is more to say.
+    wrong: Option<(&'static str, String)>,
     name: String,
     to: String,
+    /// What people call the directory.
+    directory: Option<String>,
+}
+
+impl Login {
+    fn new(site: &Site, s: Shell, to: String) -> Self {
+        let directory = site.logins.directory_title().map(str::to_owned);
+        Self { s, wrong: None, name: String::new(), to, directory }
+    }
+}
+
+/// Somebody who may come in.
+pub(super) struct Entered {
+    pub(super) name: String,
+    pub(super) source: Source,
+    pub(super) lasts: Duration,
+    /// What is to be committed with the session.
+    pub(super) changes: Vec<Change>,
+    /// Where they go from here: a page of ours.
+    pub(super) to: String,
 }
 
 #[derive(Template)]
@@ -39,6 +61,8 @@ struct Login {
 struct Password {
     s: Shell,
     is_one_time: bool,
+    /// Who keeps the password, if not we.
+    elsewhere: Option<&'static str>,
     wrong: Option<&'static str>,
     shortest: usize,
 }
@@ -50,11 +74,15 @@ pub(crate) struct To {
     to: String,
 }
 
-pub(crate) async fn form(s: Shell, Query(To { to }): Query<To>) -> Response {
+pub(crate) async fn form(
+    State(site): State<Shared>,
+    s: Shell,
+    Query(To { to }): Query<To>,
+) -> Response {
     if s.who.is_some() {
         return Redirect::to(own_page(&to)).into_response();
     }
-    Page(Login { s, is_wrong: false, name: String::new(), to }).into_response()
+    Page(Login::new(&site, s, to)).into_response()
 }
 
 pub(crate) async fn log_in(
@@ -70,40 +98,86 @@ pub(crate) async fn log_in(
     if name.len() > LONGEST || given.len() > LONGEST {
         return Err(PageError::bad(""));
     }
-    let keys = [format!("name {name}"), format!("from {origin}")];
+    // A directory does not care how a name is written.
+    let keys = [format!("name {}", name.to_lowercase()), format!("from {origin}")];
     let now = wall_clock();
     if let Some(wait) = site.throttle.wait(&keys, now) {
         return Err(PageError::slow(wait.as_secs() + 1));
     }
     site.throttle.count(&keys, now);
     let person = site.handle.store().person(&name).await?;
-    if !password::fits(given, person.as_ref().map(|person| person.password.as_str())).await {
-        tracing::warn!("a wrong login from {origin}");
-        let page = Page(Login { s, is_wrong: true, name, to });
-        return Ok((StatusCode::UNAUTHORIZED, page).into_response());
-    }
+    let entry = if site.logins.is_asked(person.as_ref()) {
+        site.logins.enter(&site.handle, (&name, given), person.as_ref(), &origin).await?
+    } else if password::fits(given, person.as_ref().map(|person| person.password.as_str())).await {
+        Entry::Open(name.clone(), Vec::new())
+    } else {
+        Entry::Wrong
+    };
+    let refused = |status, why, detail| {
+        let mut page = Login::new(&site, s.clone(), to.clone());
+        page.wrong = Some((why, detail));
+        page.name.clone_from(&name);
+        Ok((status, Page(page)).into_response())
+    };
+    let (name, changes) = match entry {
+        Entry::Open(name, changes) => (name, changes),
+        Entry::Wrong => {
+            tracing::warn!("a wrong login from {origin}");
+            return refused(StatusCode::UNAUTHORIZED, s.wrong_login, String::new());
+        }
+        Entry::Trouble => {
+            site.throttle.take_back(&keys);
+            let why = s.login.directory_trouble;
+            return refused(StatusCode::SERVICE_UNAVAILABLE, why, String::new());
+        }
+        Entry::Unwelcome(why) => {
+            site.throttle.forget(&keys);
+            return refused(StatusCode::FORBIDDEN, unwelcome(&s, &why), why.to_string());
+        }
+    };
     site.throttle.forget(&keys);
-    // The session that the browser had is not taken on.
-    let mut changes: Vec<Change> = jar
-        .session(&headers)
-        .map(|old| Change::EndSession(password::digest(&old)))
-        .into_iter()
-        .collect();
+    let is_asked = site.logins.is_asked(person.as_ref());
+    let source = if is_asked { Source::Ldap } else { Source::Here };
+    let is_one_time = person.is_some_and(|person| person.is_one_time);
+    let to = if is_one_time { "/password".to_owned() } else { to };
+    let entered = Entered { name, source, lasts: SESSION, changes, to };
+    enter(&site, (jar, &headers), origin, entered).await
+}
+
+/// Lets somebody in: a session begins, and the one that the browser had is not taken on.
+pub(super) async fn enter(
+    site: &Site,
+    (jar, headers): (Jar, &HeaderMap),
+    origin: String,
+    entered: Entered,
+) -> Result<Response, PageError> {
+    let Entered { name, source, lasts, mut changes, to } = entered;
+    let now = wall_clock();
+    changes.extend(jar.session(headers).map(|old| Change::EndSession(password::digest(&old))));
     let secret = password::secret();
     let asker = Asker { by: name.clone(), origin: origin.clone() };
+    let by = (source != Source::Here).then(|| format!("by {}", source.said()));
     changes.push(Change::Session(SessionRow {
         hash: password::digest(&secret),
         person: name.clone(),
         at: now,
-        expires_at: now.plus(SESSION),
+        expires_at: now.plus(lasts),
         origin,
     }));
-    changes.push(asker.note("person.log-in", &name, None, None));
-    change(&site, changes).await?;
-    let is_one_time = person.is_some_and(|person| person.is_one_time);
-    let to = if is_one_time { "/password" } else { to.as_str() };
-    let cookie = jar.set_session(&secret, SESSION);
-    Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(to)).into_response())
+    changes.push(asker.note("person.log-in", &name, None, by));
+    change(site, changes).await?;
+    let cookie = jar.set_session(&secret, lasts);
+    Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(&to)).into_response())
+}
+
+/// Why somebody who is vouched for may not come in, in the reader's language.
+pub(super) fn unwelcome(s: &Shell, why: &Unwelcome) -> &'static str {
+    match why {
+        Unwelcome::NoRole { .. } => s.login.no_role,
+        Unwelcome::Taken { .. } => s.login.name_taken,
+        Unwelcome::Name(_) => s.login.odd_name,
+        Unwelcome::Store(_) => s.err_broken,
+    }
 }
 
 pub(crate) async fn log_out(
@@ -140,8 +214,15 @@ pub(crate) async fn account(s: Shell, me: Who) -> Result<Response, PageError> {
     if me.is_token {
         return Err(PageError::no_page());
     }
+    let elsewhere = elsewhere(&me);
     let shortest = password::SHORTEST;
-    Ok(Page(Password { s, is_one_time: me.is_one_time, wrong: None, shortest }).into_response())
+    let page = Password { s, is_one_time: me.is_one_time, elsewhere, wrong: None, shortest };
+    Ok(Page(page).into_response())
+}
+
+/// Who keeps somebody's password, if not we.
+fn elsewhere(me: &Who) -> Option<&'static str> {
+    (me.source != Source::Here).then(|| me.source.said())
 }
 
 pub(crate) async fn change_password(
@@ -152,7 +233,7 @@ pub(crate) async fn change_password(
     origin: Origin,
     fields: Fields,
 ) -> Result<Response, PageError> {
-    if me.is_token {
+    if me.is_token || elsewhere(&me).is_some() {
         return Err(PageError::no_page());
     }
     let (old, new) = (fields.text("old"), fields.text("new"));
@@ -178,7 +259,8 @@ pub(crate) async fn change_password(
         }
     };
     if wrong.is_some() {
-        let page = Password { s, is_one_time: me.is_one_time, wrong, shortest: password::SHORTEST };
+        let shortest = password::SHORTEST;
+        let page = Password { s, is_one_time: me.is_one_time, elsewhere: None, wrong, shortest };
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, Page(page)).into_response());
     }
     site.throttle.forget(&keys);

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use weir_engine::engine::wall_clock;
-use weir_engine::people::{self, Ask, Role};
+use weir_engine::people::{self, Ask, Role, Source};
 
 use crate::clock::At;
 use crate::error::PageError;
@@ -32,6 +32,8 @@ struct Users {
 struct Person {
     name: String,
     is_one_time: bool,
+    /// Who vouches for them, if not we.
+    elsewhere: Option<&'static str>,
     roles: Vec<RoleOf>,
 }
 
@@ -63,6 +65,9 @@ async fn page(site: &Site, s: Shell) -> Result<Users, PageError> {
         people: people
             .into_iter()
             .map(|person| Person {
+                elsewhere: Some(Source::of(&person))
+                    .filter(|source| *source != Source::Here)
+                    .map(Source::said),
                 name: person.name,
                 is_one_time: person.is_one_time,
                 roles: person

@@ -20,6 +20,10 @@ pub struct PersonRow {
     pub at: Timestamp,
     /// What they may do: a project (empty for all) and the role's number.
     pub roles: Vec<(String, u8)>,
+    /// Who vouches for them: `ldap` or `oidc`; empty if their password is kept here.
+    pub source: String,
+    /// What they are called there, for good; empty if nobody else vouches for them.
+    pub subject: String,
 }
 
 impl std::fmt::Debug for PersonRow {
@@ -135,9 +139,17 @@ impl Change {
         };
         match self {
             Self::Person(row) => run(
-                "INSERT INTO person (name, password, one_time, at) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (name) DO UPDATE SET password = excluded.password, one_time = excluded.one_time",
-                &[&row.name, &row.password, &row.is_one_time, &row.at.millis()],
+                "INSERT INTO person (name, password, one_time, at, source, subject) VALUES (?, ?, ?, ?, ?, ?)
+                 ON CONFLICT (name) DO UPDATE SET password = excluded.password, one_time = excluded.one_time,
+                   source = excluded.source, subject = excluded.subject",
+                &[
+                    &row.name,
+                    &row.password,
+                    &row.is_one_time,
+                    &row.at.millis(),
+                    &row.source,
+                    &row.subject,
+                ],
             ),
             Self::RemovePerson(name) => run("DELETE FROM person WHERE name = ?", &[name]),
             Self::Role { person, project, role: Some(role) } => run(
@@ -193,6 +205,7 @@ impl Change {
     }
 }
 
+type Person = (String, String, bool, i64, String, String);
 type Session = (String, String, i64, i64, String);
 type Token = (String, String, String, i64, i64, Option<i64>, String);
 type Audit = (i64, i64, String, String, String, String, Option<String>, Option<String>);
@@ -212,10 +225,11 @@ impl Store {
     /// The store can't be read.
     pub async fn people(&self) -> Result<Vec<PersonRow>, Error> {
         let pool = self.inner.reader.get_sqlite_connection_pool();
-        let people: Vec<(String, String, bool, i64)> =
-            sqlx::query_as("SELECT name, password, one_time, at FROM person ORDER BY name")
-                .fetch_all(pool)
-                .await?;
+        let people: Vec<Person> = sqlx::query_as(
+            "SELECT name, password, one_time, at, source, subject FROM person ORDER BY name",
+        )
+        .fetch_all(pool)
+        .await?;
         let roles: Vec<(String, String, i64)> = sqlx::query_as(
             "SELECT person, project, role FROM person_role ORDER BY person, project",
         )
@@ -225,16 +239,11 @@ impl Store {
             let own = roles.iter().filter(|(person, ..)| person == name);
             own.map(|(_, project, role)| (project.clone(), *role as u8)).collect()
         };
-        Ok(people
-            .into_iter()
-            .map(|(name, password, is_one_time, at)| PersonRow {
-                roles: of(&name),
-                name,
-                password,
-                is_one_time,
-                at: Timestamp::from_millis(at),
-            })
-            .collect())
+        let with_roles = |person: Person| {
+            let roles = of(&person.0);
+            person_row(person, roles)
+        };
+        Ok(people.into_iter().map(with_roles).collect())
     }
 
     /// Somebody by name.
@@ -243,25 +252,39 @@ impl Store {
     /// The store can't be read.
     pub async fn person(&self, name: &str) -> Result<Option<PersonRow>, Error> {
         let pool = self.inner.reader.get_sqlite_connection_pool();
-        let found: Option<(String, bool, i64)> =
-            sqlx::query_as("SELECT password, one_time, at FROM person WHERE name = ?")
-                .bind(name)
-                .fetch_optional(pool)
-                .await?;
-        let Some((password, is_one_time, at)) = found else { return Ok(None) };
+        let found: Option<Person> = sqlx::query_as(
+            "SELECT name, password, one_time, at, source, subject FROM person WHERE name = ?",
+        )
+        .bind(name)
+        .fetch_optional(pool)
+        .await?;
+        let Some(person) = found else { return Ok(None) };
         let roles: Vec<(String, i64)> = sqlx::query_as(
             "SELECT project, role FROM person_role WHERE person = ? ORDER BY project",
         )
         .bind(name)
         .fetch_all(pool)
         .await?;
-        Ok(Some(PersonRow {
-            name: name.to_owned(),
-            password,
-            is_one_time,
-            at: Timestamp::from_millis(at),
-            roles: roles.into_iter().map(|(project, role)| (project, role as u8)).collect(),
-        }))
+        let roles = roles.into_iter().map(|(project, role)| (project, role as u8)).collect();
+        Ok(Some(person_row(person, roles)))
+    }
+
+    /// The name here of somebody whom another place vouches for.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub async fn name_of_subject(
+        &self,
+        source: &str,
+        subject: &str,
+    ) -> Result<Option<String>, Error> {
+        let found: Option<(String,)> =
+            sqlx::query_as("SELECT name FROM person WHERE source = ? AND subject = ?")
+                .bind(source)
+                .bind(subject)
+                .fetch_optional(self.inner.reader.get_sqlite_connection_pool())
+                .await?;
+        Ok(found.map(|(name,)| name))
     }
 
     /// The session with that hash.
@@ -393,6 +416,14 @@ impl Store {
         .await?;
         Ok(found.into_iter().map(|(hash, at)| (hash, Timestamp::from_millis(at))).collect())
     }
+}
+
+fn person_row(
+    (name, password, is_one_time, at, source, subject): Person,
+    roles: Vec<(String, u8)>,
+) -> PersonRow {
+    let at = Timestamp::from_millis(at);
+    PersonRow { name, password, is_one_time, at, roles, source, subject }
 }
 
 fn token_row((hash, name, project, role, at, expires_at, by): Token) -> TokenRow {

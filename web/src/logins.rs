@@ -1,0 +1,241 @@
+//! From where people may log in, besides from here; and whether those who vouched for them still do.
+
+#![cfg_attr(not(feature = "ldap"), allow(dead_code, reason = "what is left out is used by nobody"))]
+
+mod grants;
+pub(crate) mod settings;
+
+#[cfg(feature = "ldap")]
+mod directory;
+#[cfg(not(feature = "ldap"))]
+#[path = "logins/no_directory.rs"]
+mod directory;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use weir_core::time::Timestamp;
+use weir_engine::engine::{Handle, wall_clock};
+use weir_engine::people::{self, Arrival, Asker, Source, Unwelcome};
+use weir_engine::store::people::{Change, PersonRow};
+
+use crate::error::PageError;
+use directory::Directory;
+
+/// Those who vouch for people.
+#[derive(Default)]
+pub(crate) struct Logins {
+    directory: Option<Directory>,
+    /// When the directory was asked last about somebody.
+    asked: Mutex<BTreeMap<String, Timestamp>>,
+}
+
+/// Somebody as another place knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) subject: String,
+    pub(crate) name: String,
+    pub(crate) roles: Vec<(String, people::Role)>,
+}
+
+/// What a directory says to a name and a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Right(Found),
+    Wrong,
+    /// It knows nobody of that name.
+    Nobody,
+}
+
+/// Why somebody else could not be asked. For the log; readers are told to try again later.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// It may go better later.
+    #[error("it can't be reached: {0}")]
+    Away(String),
+    /// It will not go better until somebody changes something.
+    #[error("its settings do not fit: {0}")]
+    Unfit(String),
+}
+
+/// What becomes of a name and a password that are not kept here.
+pub(crate) enum Entry {
+    /// They may come in under this name once these changes are committed.
+    Open(String, Vec<Change>),
+    Wrong,
+    /// Nobody could be asked.
+    Trouble,
+    /// They are known, and may not come in.
+    Unwelcome(Unwelcome),
+}
+
+impl Logins {
+    /// Reads what a file says, and looks whether it could be done.
+    ///
+    /// # Errors
+    /// What is wrong, as people read it.
+    pub(crate) async fn read(file: Option<&Path>, handle: &Handle) -> Result<Self, String> {
+        let Some(file) = file else { return Ok(Self::default()) };
+        let settings = settings::read(file)?;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let directory = match settings.ldap {
+            Some(ldap) => Some(Directory::new(ldap, folder, handle).await?),
+            None => None,
+        };
+        Ok(Self { directory, asked: Mutex::default() })
+    }
+
+    /// What people call the directory, if there is one.
+    pub(crate) fn directory_title(&self) -> Option<&str> {
+        self.directory.as_ref().map(Directory::title)
+    }
+
+    /// Whether the directory is to be asked about a name: not about those whose password is kept here.
+    pub(crate) fn is_asked(&self, person: Option<&PersonRow>) -> bool {
+        self.directory.is_some() && person.is_none_or(|person| Source::of(person) == Source::Ldap)
+    }
+
+    /// Asks the directory for somebody whose name is `given` and who is perhaps known as `person`.
+    ///
+    /// # Errors
+    /// The store can't be read or written.
+    pub(crate) async fn enter(
+        &self,
+        handle: &Handle,
+        (given, password): (&str, &str),
+        person: Option<&PersonRow>,
+        origin: &str,
+    ) -> Result<Entry, PageError> {
+        let Some(directory) = &self.directory else { return Ok(Entry::Wrong) };
+        let found = match directory.check(handle, given, password).await {
+            Ok(Answer::Right(found)) => found,
+            Ok(Answer::Wrong) => return Ok(Entry::Wrong),
+            Ok(Answer::Nobody) => {
+                if let Some(person) = person {
+                    let asker = Asker { by: "ldap".to_owned(), origin: origin.to_owned() };
+                    leave(handle, person, &asker, NOBODY).await?;
+                }
+                return Ok(Entry::Wrong);
+            }
+            Err(trouble) => {
+                tracing::warn!("the directory {} could not be asked: {trouble}", directory.title());
+                return Ok(Entry::Trouble);
+            }
+        };
+        let name = found.name.clone();
+        let asker = Asker { by: name, origin: origin.to_owned() };
+        match welcome(handle, Source::Ldap, found, &asker).await? {
+            Ok((name, changes)) => {
+                self.note(&name);
+                Ok(Entry::Open(name, changes))
+            }
+            Err(unwelcome) => Ok(Entry::Unwelcome(unwelcome)),
+        }
+    }
+
+    /// Somebody who has a session, as they are now; `None` if nobody vouches for them any more.
+    ///
+    /// # Errors
+    /// The store can't be read or written.
+    pub(crate) async fn still(
+        &self,
+        handle: &Handle,
+        person: PersonRow,
+    ) -> Result<Option<PersonRow>, PageError> {
+        let directory = match (Source::of(&person), &self.directory) {
+            (Source::Here, _) => return Ok(Some(person)),
+            (Source::Ldap, Some(directory)) => directory,
+            (Source::Ldap, None) | (Source::Oidc, _) => return Ok(None),
+        };
+        if !directory.can_look() || !self.is_due(&person.name, directory.check_every()) {
+            return Ok(Some(person));
+        }
+        let asker = Asker { by: "ldap".to_owned(), origin: "check".to_owned() };
+        let found = match directory.look(handle, &person.subject, &person.name).await {
+            Ok(found) => found,
+            Err(trouble) => {
+                // Who is in stays in until it can be asked again, or the session ends.
+                tracing::warn!(
+                    "whether the directory knows people still can't be asked: {trouble}"
+                );
+                return Ok(Some(person));
+            }
+        };
+        let Some(found) = found else {
+            leave(handle, &person, &asker, NOBODY).await?;
+            return Ok(None);
+        };
+        match welcome(handle, Source::Ldap, found, &asker).await? {
+            Ok((name, _)) if name != person.name => {
+                leave(handle, &person, &asker, NOBODY).await?;
+                Ok(None)
+            }
+            Ok((_, changes)) if changes.is_empty() => Ok(Some(person)),
+            Ok((name, changes)) => {
+                commit(handle, changes).await?;
+                Ok(handle.store().person(&name).await?)
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Whether somebody was not asked about for so long. Then this counts as asking.
+    fn is_due(&self, name: &str, every: Duration) -> bool {
+        let now = wall_clock();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = asked.get(name).is_none_or(|last| now.since(*last) >= every);
+        if is_due {
+            asked.insert(name.to_owned(), now);
+        }
+        is_due
+    }
+
+    fn note(&self, name: &str) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.insert(name.to_owned(), wall_clock());
+    }
+}
+
+const NOBODY: &str = "the directory knows nobody of that name";
+
+/// What is to be committed for somebody who is vouched for. Who has lost their last role loses their sessions, too.
+async fn welcome(
+    handle: &Handle,
+    source: Source,
+    found: Found,
+    asker: &Asker,
+) -> Result<Result<(String, Vec<Change>), Unwelcome>, PageError> {
+    let Found { subject, name, roles } = found;
+    let arrival = Arrival { source, subject, name, roles };
+    match people::welcome(handle, &arrival, asker).await {
+        Ok(welcome) => Ok(Ok((welcome.name, welcome.changes))),
+        Err(Unwelcome::Store(error)) => Err(error.into()),
+        Err(unwelcome) => {
+            if let Unwelcome::NoRole { name } = &unwelcome
+                && let Some(person) = handle.store().person(name).await?
+            {
+                leave(handle, &person, asker, "no group of theirs has a role here").await?;
+            }
+            Ok(Err(unwelcome))
+        }
+    }
+}
+
+/// Nobody vouches for somebody any more. Told once.
+async fn leave(
+    handle: &Handle,
+    person: &PersonRow,
+    asker: &Asker,
+    why: &str,
+) -> Result<(), PageError> {
+    if person.roles.is_empty() {
+        return Ok(());
+    }
+    commit(handle, people::gone(person, why, asker)).await
+}
+
+async fn commit(handle: &Handle, changes: Vec<Change>) -> Result<(), PageError> {
+    handle.store().change_people(changes).await.map_err(PageError::broken)
+}
