@@ -29,6 +29,7 @@ use weir_core::ids::AttemptId;
 use weir_core::job_type::{
     AttemptContext, Fault, Handle, JobError, JobType, Phase, Plan, PlanContext, ProcessEnd,
 };
+use weir_core::log_index::LIMIT;
 use weir_core::outcome::{ErrorClass, Failure, Outcome};
 use weir_core::schema::Schema;
 
@@ -36,7 +37,7 @@ use crate::{output, process_end, script, settings};
 use asked::Settings;
 use mirror::Mirror;
 use record::Record;
-use remote::{Launched, Loss, Remote, Stand};
+use remote::{Came, Launched, Loss, Remote, Stand};
 use session::{Ended, Waiting};
 
 pub(crate) use asked::become_of;
@@ -83,8 +84,15 @@ impl Ssh {
         }
     }
 
-    fn remote<'a>(&'a self, route: &'a Route, user: Option<&'a Become>, id: &'a str) -> Remote<'a> {
-        Remote { pool: &self.pool, route, user, id }
+    fn remote<'a>(
+        &'a self,
+        route: &'a Route,
+        user: Option<&'a Become>,
+        id: &'a str,
+        cx: &AttemptContext,
+    ) -> Remote<'a> {
+        let limit = cx.limits.log_size.unwrap_or(LIMIT);
+        Remote { pool: &self.pool, route, user, id, limit }
     }
 
     /// Work in its own session on the host, from where it stands to its end.
@@ -96,14 +104,14 @@ impl Ssh {
         cx: &AttemptContext,
     ) -> Result<Outcome, Trouble> {
         let user = settings.user(route, cx.run_as.as_deref());
-        let remote = self.remote(route, user.as_ref(), &found.id);
+        let remote = self.remote(route, user.as_ref(), &found.id, cx);
         let mut mirror = Mirror::open(cx).map_err(|error| no_room(&error))?;
         let mut boot = found.boot.clone();
         let mut session = self.waiting.take((cx.id, cx.phase));
         let (stand, size) = loop {
             // Whoever has begun it tells of it from its first byte on.
             if let Some(session) = session.take().filter(|_| mirror.read() == 0) {
-                let follow = session.follow(|bytes| take(&mut mirror, bytes));
+                let follow = session.follow(|bytes| take(&mut mirror, Came::Bytes(bytes)));
                 if let Some(mut ended) = Box::pin(follow).await? {
                     let output = std::mem::take(&mut ended.output);
                     let outcome = judged(ended.code, output, settings, cx);
@@ -112,7 +120,7 @@ impl Ssh {
                     return Ok(outcome);
                 }
             }
-            let stand = remote.attach(mirror.read(), |bytes| take(&mut mirror, bytes)).await?;
+            let stand = remote.attach(mirror.read(), |came| take(&mut mirror, came)).await?;
             match stand {
                 Stand::Ended(_, size) | Stand::Lost(_, size) => break (stand, size),
                 Stand::Fenced => return Ok(Outcome::Cancelled),
@@ -201,7 +209,7 @@ impl Ssh {
         let claimed = aside(move || record::claim(&folder)).await;
         if !claimed.map_err(|error| no_room(&error))? {
             // What is left of it there must not go on unseen.
-            self.remote(route, user.as_ref(), &found.id).cut(cx.grace).await?;
+            self.remote(route, user.as_ref(), &found.id, cx).cut(cx.grace).await?;
             let outcome =
                 lost("the connection that carried it broke; nothing of it is left running");
             record::end(&cx.folder, &outcome).map_err(|error| no_room(&error))?;
@@ -289,8 +297,12 @@ async fn aside<T: Send + 'static>(
 }
 
 /// Takes in more of the host's log; how much of it need not stay there.
-fn take(mirror: &mut Mirror, bytes: &[u8]) -> Result<Option<u64>, Trouble> {
-    mirror.push(bytes).and_then(|()| mirror.release()).map_err(|error| no_room(&error))
+fn take(mirror: &mut Mirror, came: Came<'_>) -> Result<Option<u64>, Trouble> {
+    let kept = match came {
+        Came::Bytes(bytes) => mirror.push(bytes),
+        Came::Gap(to) => mirror.skip(to),
+    };
+    kept.and_then(|()| mirror.release()).map_err(|error| no_room(&error))
 }
 
 /// Nothing is lost by a full disk here: the host keeps the log until it was taken.
@@ -366,7 +378,7 @@ impl JobType for Ssh {
         let mut found = Found { id: record.id, boot: String::new(), attached: settings.attached.0 };
         let is_over = record.is_fenced || record::ended(&cx.folder).is_some();
         if !found.attached && !is_over {
-            let remote = self.remote(route, user.as_ref(), &found.id);
+            let remote = self.remote(route, user.as_ref(), &found.id, cx);
             match Box::pin(remote.launch(&work))
                 .await
                 .map_err(|trouble| trouble.about(route.host()))?
@@ -441,7 +453,7 @@ impl JobType for Ssh {
         let settings: Settings = settings::read(with, &cx.secrets)?;
         let route = route(cx.host.as_ref())?;
         let user = settings.user(route, cx.run_as.as_deref());
-        let remote = self.remote(route, user.as_ref(), &id);
+        let remote = self.remote(route, user.as_ref(), &id, cx);
         let ended = if attached || settings.attached.0 {
             remote.cut(cx.grace).await
         } else {
@@ -454,7 +466,7 @@ impl JobType for Ssh {
             // Nobody else takes its last words, and sweeps up after it.
             let taken = async {
                 let mut mirror = Mirror::open(cx).map_err(|error| no_room(&error))?;
-                let stand = remote.attach(mirror.read(), |bytes| take(&mut mirror, bytes)).await?;
+                let stand = remote.attach(mirror.read(), |came| take(&mut mirror, came)).await?;
                 if let Stand::Ended(_, size) | Stand::Lost(_, size) = stand {
                     remote
                         .collect(mirror.read(), size, |bytes| {

@@ -36,13 +36,15 @@ leader() {
 rest() {
     at=0
     if [ -n "$t" ]; then
-        kill "$t" 2>/dev/null
-        wait "$t" 2>/dev/null
+        kill "$t" "$g" 2>/dev/null
+        wait "$t" "$g" 2>/dev/null
         t=
         # Only who reads it knows how much of the log came before this.
         printf '%s' "$mark"
         until [ "$word" = at ]; do read -r word at || exit 0; done
     fi
+    # What is missing is told to whoever asks anew.
+    if [ -s from ] && read -r e <from && [ "$at" -lt "$e" ]; then say gone; exit 0; fi
     size=0 out=0
     [ ! -s log ] || size=$(stat -c %s log)
     if [ -f output ] && [ ! -L output ] && [ -s output ]; then out=$(stat -c %s output); fi
@@ -54,7 +56,7 @@ rest() {
 # Only the tombstone counts. What has room for nothing goes with it, a day later.
 sweep() {
     true >fenced
-    for f in log exit leader work; do
+    for f in log exit leader work from reader guard; do
         [ ! -s "$f" ] || true >"$f"
     done
     # The work made it, as whatever it liked.
@@ -92,9 +94,13 @@ begin() {
     t=
     while read -r word at; do
         case $word in
-            follow) tail -s 0.2 -c +1 -f log 2>/dev/null & t=$! ;;
+            follow)
+                tail -s 0.2 -c +1 -f log 2>/dev/null & t=$!
+                echo $t >reader
+                guard
+                ;;
             drop) fallocate -p -l "$at" log >/dev/null 2>&1 ;;
-            look) alive || { say gone; break; } ;;
+            look) { alive && [ ! -s from ]; } || { say gone; break; } ;;
             rest) rest ;;
             done) sweep "$at"; say removed; break ;;
         esac

@@ -73,15 +73,22 @@ attach() {
     boot
     if ! find_attempt || { [ ! -e begun ] && [ ! -e fenced ]; }; then say "absent $boot"; exit 0; fi
     await_leader
+    t= k=
+    trap '[ -z "$t" ] || kill $t $k; exit 0' TERM
+    # Whoever drops a part of the log ends this one first, and then this begins later.
+    alive && echo $$ >reader
+    if [ -s from ] && read -r e <from && [ "$offset" -lt "$e" ]; then offset=$e; fi
+    echo "$offset"
     if alive; then
         say "running"
+        guard
         exec 3<&0
         # Ends by itself when the leader has, and all of the log was read.
         tail -s 0.2 --pid="$p" -c "+$((offset + 1))" -f log 2>/dev/null & t=$!
         # How much of the log was taken: it need not stay here. Where that can't be done it stays.
-        (while read -r n; do fallocate -p -l "$n" log; done; kill $t) <&3 >/dev/null 2>&1 & s=$!
+        (while read -r n; do fallocate -p -l "$n" log; done; kill $t) <&3 >/dev/null 2>&1 & k=$!
         wait $t
-        kill $s 2>/dev/null
+        kill $k 2>/dev/null
         # The line broke: nobody is there to be told, and the work goes on.
         ! alive || exit 0
     fi
@@ -110,7 +117,7 @@ cancel() {
 remove() {
     if find_attempt; then
         true >fenced
-        rm -rf script.* stdin.* leader work begun log output exit
+        rm -rf script.* stdin.* leader work begun log output exit from reader guard
     fi
     say removed
 }

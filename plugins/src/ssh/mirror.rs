@@ -182,6 +182,21 @@ impl Mirror {
         self.add()
     }
 
+    /// What comes next of the host's log begins there, and what is missing is gone.
+    ///
+    /// # Errors
+    /// As [`Mirror::push`].
+    pub(crate) fn skip(&mut self, to: u64) -> io::Result<()> {
+        self.masker.finish(&mut self.out);
+        let missing = to.saturating_sub(self.read);
+        let words = format!(
+            "\n[weir: {missing} bytes are missing here: the host was not reached, and kept no more of its log]\n"
+        );
+        self.out.extend_from_slice(words.as_bytes());
+        self.read = to;
+        self.add()
+    }
+
     /// The host's log has ended.
     ///
     /// # Errors

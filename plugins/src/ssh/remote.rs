@@ -33,6 +33,17 @@ pub(crate) struct Remote<'a> {
     pub(crate) user: Option<&'a Become>,
     /// What the attempt is called there.
     pub(crate) id: &'a str,
+    /// How much room its log may take there, in bytes.
+    pub(crate) limit: u64,
+}
+
+/// What comes of the log.
+#[derive(Clone, Copy)]
+pub(crate) enum Came<'a> {
+    /// The next bytes.
+    Bytes(&'a [u8]),
+    /// All up to there is missing: the host could not keep it.
+    Gap(u64),
 }
 
 /// What is to be done.
@@ -197,7 +208,8 @@ impl Says {
 
 impl Remote<'_> {
     fn script(&self, more: &str) -> String {
-        format!("{ATTEMPT}\n{LATER}\nid={}\n{more}\n", quoted(self.id))
+        let (id, limit) = (quoted(self.id), self.limit);
+        format!("{ATTEMPT}\n{LATER}\nid={id}\nlimit={limit}\n{more}\n")
     }
 
     async fn open(&self, more: &str) -> Result<Exec, Trouble> {
@@ -229,9 +241,10 @@ impl Remote<'_> {
         let mark = mark()?;
         // Cut off on its way it is no whole function, and nothing of it is done.
         let script = format!(
-            "{ATTEMPT}\n{BEGIN}\nid={}\nmark={mark}\nscripts={} inputs={}\n{}\
+            "{ATTEMPT}\n{BEGIN}\nid={}\nlimit={}\nmark={mark}\nscripts={} inputs={}\n{}\
              IFS= read -r go && [ \"$go\" = go ] || exit 0\nbegin\n",
             quoted(self.id),
+            self.limit,
             long.len(),
             input.len(),
             work.function(self.id),
@@ -288,16 +301,30 @@ impl Remote<'_> {
     pub(crate) async fn attach(
         &self,
         offset: u64,
-        mut take: impl FnMut(&[u8]) -> Result<Option<u64>, Trouble> + Send,
+        mut take: impl FnMut(Came<'_>) -> Result<Option<u64>, Trouble> + Send,
     ) -> Result<Stand, Trouble> {
         let more = format!("offset={offset}\nattach");
         let opened = Box::pin(self.open(&more));
         let mut exec = within(SHORTLY, "the host did not answer", opened).await?;
         let mut says = Says::default();
+        // First it says where the log begins.
+        let mut head = Some(Vec::new());
         loop {
             match exec.next().await? {
-                Piece::Out(bytes) => {
-                    if let Some(taken) = take(&bytes)? {
+                Piece::Out(mut bytes) => {
+                    if let Some(mut begun) = head.take() {
+                        begun.append(&mut bytes);
+                        let Some(end) = begun.iter().position(|byte| *byte == b'\n') else {
+                            head = Some(begun);
+                            continue;
+                        };
+                        bytes = begun.split_off(end + 1);
+                        let begin = String::from_utf8_lossy(&begun).trim().parse().ok();
+                        if let Some(begin) = begin.filter(|begin| *begin > offset) {
+                            take(Came::Gap(begin))?;
+                        }
+                    }
+                    if let Some(taken) = take(Came::Bytes(&bytes))? {
                         exec.writer().send(format!("{taken}\n").into_bytes()).await?;
                     }
                 }

@@ -224,6 +224,47 @@ async fn fifty_megabytes_come_whole_over_a_line_that_is_cut_again_and_again() {
 }
 
 #[tokio::test]
+async fn what_nobody_fetches_takes_no_more_room_on_the_host_than_a_log_may() {
+    const LIMIT: u64 = 1 << 20;
+    let mut scene = Scene::new();
+    scene.stage.cx.limits.log_size = Some(LIMIT);
+    let script = "echo begin; until [ -e ~/cut ]; do sleep 0.02; done; seq 1 1000000; touch ~/written\n\
+                  until [ -e ~/go ]; do sleep 0.02; done; echo end";
+    let with = json!({"script": script});
+    let ssh = scene.ssh();
+    let handle = ssh.start(&with, scene.cx()).await.expect("it begins");
+    let there = fs::read_dir(scene.home(".weir/attempts")).expect("it has begun").flatten();
+    let there = there.last().expect("it is the only one").path().join("log");
+    let fault = async {
+        until("its first line", || scene.text() == "begin\n").await;
+        scene.relay.down();
+        until("it is missed", || scene.unreached.load(Ordering::SeqCst) > 0).await;
+        fs::write(scene.home("cut"), "").expect("writes");
+        until("all is written", || scene.home("written").exists()).await;
+        until("there is room again", || {
+            fs::metadata(&there)
+                .is_ok_and(|log| std::os::unix::fs::MetadataExt::blocks(&log) * 512 <= LIMIT)
+        })
+        .await;
+        scene.relay.up();
+        fs::write(scene.home("go"), "").expect("writes");
+    };
+    let ((told, _), ()) = tokio::join!(scene.follow(&ssh, &handle, &with), fault);
+    assert_eq!(told, "done with 0 {}");
+    let text = scene.text();
+    let (begin, rest) = text.split_once("\n[weir: ").expect("it is said");
+    let (missing, rest) = rest.split_once(" bytes are missing here: ").expect("it is said");
+    let (_, rest) = rest.split_once("]\n").expect("it is said");
+    assert_eq!(begin, "begin\n");
+    let whole = run(std::process::Command::new("seq").arg("1000000")) + "end\n";
+    assert!(whole.ends_with(rest) && rest.len() as u64 > LIMIT / 2, "{} bytes", rest.len());
+    let missing: usize = missing.parse().expect("a number");
+    assert_eq!(missing + rest.len(), whole.len());
+    // Whoever has bounded it goes with it.
+    until("no guard", || !scene.processes().contains("weir:ready")).await;
+}
+
+#[tokio::test]
 async fn the_answer_to_a_launch_may_be_lost() {
     let scene = Scene::new();
     let with = json!({"script": "wc -c; echo once >>~/count", "stdin": "x".repeat(400_000)});
@@ -466,8 +507,8 @@ async fn work_goes_on_when_who_watched_it_goes() {
         scene.relay.cut();
         until("no watcher", || !scene.processes().contains("tail")).await;
     }
-    // Nobody but the work and what waits for its end.
-    until("no shell of theirs", || scene.processes().matches("weir:ready").count() == 1).await;
+    // Nobody but the work, what waits for its end, and what bounds its log.
+    until("no shell of theirs", || scene.processes().matches("weir:ready").count() == 2).await;
     fs::write(scene.home("go"), "").expect("writes");
     let begun = begun.expect("it was begun");
     let (told, _) = scene.follow(&scene.ssh(), &begun, &with).await;
