@@ -206,5 +206,33 @@ fn lab_hdfs_begins_as_a_pair() {
     let run = pair.succeeds();
     are(&run, "already-done", &["format", "shared-edits", "standby", "election", "active"]);
     assert_eq!(pair.seen(), before);
+    by_hand(&pair);
     pair.site.stage.verify();
+}
+
+/// Without failover controllers the job type makes one active itself, and has the other one take over.
+fn by_hand(pair: &Pair) {
+    let lab = &pair.site.lab;
+    let manual = "sed -i '/automatic-failover/s/true/false/' /etc/hadoop/conf/hdfs-site.xml; \
+                  service hadoop-hdfs-zkfc stop; service hadoop-hdfs-namenode restart";
+    for host in &MASTERS[..2] {
+        lab.on(host, manual).good();
+    }
+    for host in &MASTERS[..2] {
+        let ask = "bash -c 'exec 3<>/dev/tcp/127.0.0.1/8020'";
+        until("it takes calls", || (lab.on(host, ask).code == 0).then_some(()));
+    }
+    for (more, told) in [
+        ("", "make master1 active (master1: standby, master2: standby)"),
+        (", name-node: master2", "have master2 take over from master1"),
+    ] {
+        let run = pair.as_hdfs("hdfs.active", "master1", more);
+        assert_eq!(states(&run), "one succeeded", "{}", pair.site.log(&run));
+        assert!(pair.site.log(&run).contains(told), "{}", pair.site.log(&run));
+        assert_eq!(states(&pair.as_hdfs("hdfs.active", "master1", more)), "one already-done");
+    }
+    // The flow brings the controllers back, and formats nothing anew.
+    let run = pair.succeeds();
+    are(&run, "succeeded", &["hdfs-site", "stale", "start-controllers"]);
+    are(&run, "already-done", &["format", "shared-edits", "standby", "election"]);
 }
