@@ -376,7 +376,8 @@ pub(crate) struct Serve {
     /// A proxy whose X-Forwarded-For and X-Forwarded-Proto are believed: an address, or ADDR/BITS (may be given again)
     #[arg(long, value_name = "ADDR")]
     pub(crate) proxy: Vec<weir_web::Proxy>,
-    /// A file that says from where people may log in, besides from here: a directory (see docs/logins.md)
+    /// A file that says from where people may log in, besides from here: a directory (LDAP), or a login service that
+    /// speaks OIDC (see docs/logins.md)
     #[arg(long, value_name = "FILE")]
     pub(crate) login: Option<PathBuf>,
     /// Serve no pages
@@ -385,7 +386,7 @@ pub(crate) struct Serve {
     /// Serve pages to other machines without TLS: what is sent can be read on the way
     #[arg(long)]
     pub(crate) insecure: bool,
-    /// Where people find the pages, for the links in notices [default: where they are]
+    /// Where people find the pages, for links in notices and the way back from a login [default: where they are]
     #[arg(long, value_name = "URL")]
     pub(crate) public_url: Option<String>,
     /// So long it is tried to deliver a notice; then it is given up

@@ -132,6 +132,7 @@ async fn begin_pages(handle: &Handle, args: &args::Serve) -> anyhow::Result<Opti
         flows,
         lookout: Some(lookout),
         login: args.login.clone(),
+        public_url: args.public_url.clone(),
     };
     let started = match Server::start(config, handle.clone()).await {
         Ok(started) => started,

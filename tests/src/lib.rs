@@ -11,6 +11,7 @@ pub mod http;
 mod lab;
 pub mod post;
 mod process;
+pub mod provider;
 mod site;
 mod stage;
 mod until;

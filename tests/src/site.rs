@@ -109,6 +109,11 @@ impl Site {
         Some(Visitor { address: self.address, header: ("Cookie".to_owned(), cookie) })
     }
 
+    /// Somebody whose browser keeps this cookie.
+    pub fn visitor(&self, cookie: &str) -> Visitor {
+        Visitor { address: self.address, header: ("Cookie".to_owned(), cookie.to_owned()) }
+    }
+
     /// A program with a token.
     pub fn token(&self, token: &str) -> Visitor {
         let header = ("Authorization".to_owned(), format!("Bearer {token}"));

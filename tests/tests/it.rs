@@ -42,6 +42,8 @@ mod pages;
 mod pipes;
 #[path = "it/policies.rs"]
 mod policies;
+#[path = "it/provider.rs"]
+mod provider;
 #[path = "it/recovery.rs"]
 mod recovery;
 #[path = "it/rerun.rs"]

@@ -12,6 +12,9 @@ use crate::error::PageError;
 /// came over TLS, from this host alone and for all of its pages.
 const SESSION: &str = "weir_session";
 const SECURE_SESSION: &str = "__Host-weir_session";
+/// The same for what a login by a provider began with.
+const LOGIN: &str = "weir_login";
+const SECURE_LOGIN: &str = "__Host-weir_login";
 
 /// Cookies of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,16 @@ impl Jar {
         self.set(self.session_name(), secret, lasts)
     }
 
+    /// What a login by a provider began with, if one did.
+    pub(crate) fn login(self, headers: &HeaderMap) -> Option<String> {
+        cookie(headers, self.login_name())
+    }
+
+    /// Has the browser keep what a login by a provider begins with.
+    pub(crate) fn set_login(self, value: &str, lasts: Duration) -> HeaderValue {
+        self.set(self.login_name(), value, lasts)
+    }
+
     /// Has the browser keep a value.
     pub(crate) fn set(self, name: &str, value: &str, lasts: Duration) -> HeaderValue {
         let secure = if self.is_secure { "; Secure" } else { "" };
@@ -38,6 +51,10 @@ impl Jar {
         let text =
             format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={lasts}{secure}");
         HeaderValue::from_str(&text).expect("names and values are plain")
+    }
+
+    fn login_name(self) -> &'static str {
+        if self.is_secure { SECURE_LOGIN } else { LOGIN }
     }
 
     fn session_name(self) -> &'static str {

@@ -1,9 +1,15 @@
 //! From where people may log in, besides from here; and whether those who vouched for them still do.
 
-#![cfg_attr(not(feature = "ldap"), allow(dead_code, reason = "what is left out is used by nobody"))]
+#![cfg_attr(
+    not(all(feature = "ldap", feature = "oidc")),
+    allow(dead_code, reason = "what is left out is used by nobody")
+)]
 
 mod grants;
+#[cfg(feature = "oidc")]
+mod http;
 pub(crate) mod settings;
+pub(crate) mod steps;
 
 #[cfg(feature = "ldap")]
 mod directory;
@@ -11,23 +17,33 @@ mod directory;
 #[path = "logins/no_directory.rs"]
 mod directory;
 
+#[cfg(not(feature = "oidc"))]
+#[path = "logins/no_provider.rs"]
+mod provider;
+#[cfg(feature = "oidc")]
+mod provider;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use rustls::RootCertStore;
 use weir_core::time::Timestamp;
 use weir_engine::engine::{Handle, wall_clock};
 use weir_engine::people::{self, Arrival, Asker, Source, Unwelcome};
 use weir_engine::store::people::{Change, PersonRow};
 
 use crate::error::PageError;
+use crate::trust;
 use directory::Directory;
+use provider::Provider;
 
 /// Those who vouch for people.
 #[derive(Default)]
 pub(crate) struct Logins {
     directory: Option<Directory>,
+    provider: Option<Provider>,
     /// When the directory was asked last about somebody.
     asked: Mutex<BTreeMap<String, Timestamp>>,
 }
@@ -60,6 +76,29 @@ pub(crate) enum Trouble {
     Unfit(String),
 }
 
+/// Why a login by a provider does not work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Failure {
+    /// It may go better later.
+    #[error("it can't be reached: {0}")]
+    Away(String),
+    /// It will not go better until somebody changes something.
+    #[error("its settings do not fit: {0}")]
+    Unfit(String),
+    /// The provider says no.
+    #[error("it refuses: {0}")]
+    Refused(String),
+    /// What it says is not from it, not for us, not for this login or not in force.
+    #[error("it can't be believed: {0}")]
+    Doubtful(String),
+    /// It does not say in this claim what somebody is called.
+    #[error("there is no name in the claim `{0}`")]
+    Nameless(String),
+    /// The browser that comes back is not the one that left, or comes too late.
+    #[error("nobody here has begun it")]
+    Lost,
+}
+
 /// What becomes of a name and a password that are not kept here.
 pub(crate) enum Entry {
     /// They may come in under this name once these changes are committed.
@@ -72,11 +111,15 @@ pub(crate) enum Entry {
 }
 
 impl Logins {
-    /// Reads what a file says, and looks whether it could be done.
+    /// Reads what a file says, and looks whether it could be done. `pages` is where people find us.
     ///
     /// # Errors
     /// What is wrong, as people read it.
-    pub(crate) async fn read(file: Option<&Path>, handle: &Handle) -> Result<Self, String> {
+    pub(crate) async fn read(
+        file: Option<&Path>,
+        handle: &Handle,
+        pages: &str,
+    ) -> Result<Self, String> {
         let Some(file) = file else { return Ok(Self::default()) };
         let settings = settings::read(file)?;
         let folder = file.parent().unwrap_or(Path::new("."));
@@ -84,12 +127,44 @@ impl Logins {
             Some(ldap) => Some(Directory::new(ldap, folder, handle).await?),
             None => None,
         };
-        Ok(Self { directory, asked: Mutex::default() })
+        let back = format!("{}/login/oidc/callback", pages.trim_end_matches('/'));
+        let provider = match settings.oidc {
+            Some(oidc) => Some(Provider::new(oidc, folder, handle, &back).await?),
+            None => None,
+        };
+        Ok(Self { directory, provider, asked: Mutex::default() })
     }
 
     /// What people call the directory, if there is one.
     pub(crate) fn directory_title(&self) -> Option<&str> {
         self.directory.as_ref().map(Directory::title)
+    }
+
+    /// The provider, if there is one.
+    pub(crate) fn provider(&self) -> Option<&Provider> {
+        self.provider.as_ref()
+    }
+
+    /// What people call the provider, if there is one.
+    pub(crate) fn provider_title(&self) -> Option<&str> {
+        self.provider.as_ref().map(Provider::title)
+    }
+
+    /// What becomes of somebody whom the provider vouches for.
+    ///
+    /// # Errors
+    /// The store can't be read or written.
+    pub(crate) async fn arrive(
+        &self,
+        handle: &Handle,
+        found: Found,
+        origin: &str,
+    ) -> Result<Entry, PageError> {
+        let asker = Asker { by: found.name.clone(), origin: origin.to_owned() };
+        Ok(match welcome(handle, Source::Oidc, found, &asker).await? {
+            Ok((name, changes)) => Entry::Open(name, changes),
+            Err(unwelcome) => Entry::Unwelcome(unwelcome),
+        })
     }
 
     /// Whether the directory is to be asked about a name: not about those whose password is kept here.
@@ -147,7 +222,8 @@ impl Logins {
         let directory = match (Source::of(&person), &self.directory) {
             (Source::Here, _) => return Ok(Some(person)),
             (Source::Ldap, Some(directory)) => directory,
-            (Source::Ldap, None) | (Source::Oidc, _) => return Ok(None),
+            (Source::Oidc, _) => return Ok(self.provider.is_some().then_some(person)),
+            (Source::Ldap, None) => return Ok(None),
         };
         if !directory.can_look() || !self.is_due(&person.name, directory.check_every()) {
             return Ok(Some(person));
@@ -196,6 +272,21 @@ impl Logins {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.insert(name.to_owned(), wall_clock());
     }
+}
+
+/// Whom a file beside the settings believes; those whom this machine believes if none is named.
+///
+/// # Errors
+/// There is nobody in it, as people read it.
+fn authority(file: Option<&Path>, folder: &Path, whose: &str) -> Result<RootCertStore, String> {
+    let Some(file) = file else { return Ok(trust::of_this_machine()) };
+    trust::of_file(&folder.join(file)).map_err(|error| {
+        format!(
+            "{} can't be read as the authority of {whose} certificate: {error}\nhelp: it is PEM and begins with \
+             -----BEGIN CERTIFICATE-----",
+            file.display()
+        )
+    })
 }
 
 const NOBODY: &str = "the directory knows nobody of that name";

@@ -8,8 +8,8 @@ use weir_engine::people::Role;
 
 use crate::guard::guard;
 use crate::pages::{
-    asking, audit, begin, diagnoses, flow, flows, hosts, log, login, rerun, run, runs, schedule,
-    schedule_form, schedules, system, task, users, versions,
+    asking, audit, begin, diagnoses, flow, flows, hosts, log, login, provider, rerun, run, runs,
+    schedule, schedule_form, schedules, system, task, users, versions,
 };
 use crate::site::Shared;
 use crate::{api, assets, metrics};
@@ -36,6 +36,8 @@ const PAGES: &[(&str, &str, Need)] = &[
     ("GET", "/", Need::Login),
     ("GET", "/login", Need::Nobody),
     ("POST", "/login", Need::Nobody),
+    ("GET", "/login/oidc", Need::Nobody),
+    ("GET", "/login/oidc/callback", Need::Nobody),
     ("POST", "/logout", Need::Nobody),
     ("POST", "/logout-everywhere", Need::Login),
     ("GET", "/password", Need::Login),
@@ -88,6 +90,8 @@ fn page(path: &str) -> MethodRouter<Shared> {
     match path {
         "/" => get(|| async { axum::response::Redirect::to("/flows") }),
         "/login" => get(login::form).post(login::log_in),
+        "/login/oidc" => get(provider::begin),
+        "/login/oidc/callback" => get(provider::back),
         "/logout" => post(login::log_out),
         "/logout-everywhere" => post(login::log_out_everywhere),
         "/password" => get(login::account).post(login::change_password),

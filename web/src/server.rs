@@ -40,6 +40,8 @@ pub struct Config {
     pub lookout: Option<Arc<dyn Lookout>>,
     /// The file that says from where people may log in, besides from here.
     pub login: Option<PathBuf>,
+    /// Where people find the pages, if not where they are.
+    pub public_url: Option<String>,
 }
 
 /// Why the pages can't be served.
@@ -105,9 +107,11 @@ impl Server {
             return Err(Error::Beyond(config.listen));
         }
         let unheard = |cause| Error::Listen { address: config.listen, cause };
-        let logins = Logins::read(config.login.as_deref(), &handle).await.map_err(Error::Login)?;
         let listener = TcpListener::bind(config.listen).await.map_err(unheard)?;
         let address = listener.local_addr().map_err(unheard)?;
+        let pages = config.public_url.clone().unwrap_or_else(|| url(has_tls, address));
+        let logins = Logins::read(config.login.as_deref(), &handle, &pages).await;
+        let logins = logins.map_err(Error::Login)?;
         let first = first_administrator(&handle).await?;
         let (stop, stopping) = watch::channel(false);
         let (read_again, again) = watch::channel(());
@@ -135,7 +139,7 @@ impl Server {
 
     /// Where the pages are.
     pub fn url(&self) -> String {
-        format!("{}://{}/", if self.has_tls { "https" } else { "http" }, self.address)
+        url(self.has_tls, self.address)
     }
 
     /// Reads the certificate again.
@@ -150,6 +154,10 @@ impl Server {
             self.task.abort();
         }
     }
+}
+
+fn url(has_tls: bool, address: SocketAddr) -> String {
+    format!("{}://{address}/", if has_tls { "https" } else { "http" })
 }
 
 async fn first_administrator(handle: &Handle) -> Result<Option<(String, String)>, Error> {

@@ -18,7 +18,6 @@ pub(crate) fn of_this_machine() -> RootCertStore {
 ///
 /// # Errors
 /// There is none in it, or it can't be read. The file is not named.
-#[cfg_attr(not(feature = "ldap"), expect(dead_code, reason = "only directories are believed so"))]
 pub(crate) fn of_file(file: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     let found = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;

@@ -15,7 +15,7 @@ use rustls::ClientConfig;
 use weir_engine::engine::Handle;
 
 use super::settings::{self, Search};
-use super::{Answer, Found, Trouble, grants};
+use super::{Answer, Found, Trouble, authority, grants};
 use crate::trust;
 
 /// Answers to a login that mean: not so (RFC 4511, appendix A). No such object, no DN, no such way, not these, not now.
@@ -61,16 +61,7 @@ impl Directory {
             password.read(handle).await?;
         }
         let tls = if settings.tls {
-            let roots = match &settings.authority {
-                None => trust::of_this_machine(),
-                Some(file) => trust::of_file(&folder.join(file)).map_err(|error| {
-                    format!(
-                        "{} can't be read as the authority of the directory's certificate: {error}\nhelp: it is PEM and \
-                         begins with -----BEGIN CERTIFICATE-----",
-                        file.display()
-                    )
-                })?,
-            };
+            let roots = authority(settings.authority.as_deref(), folder, "the directory's")?;
             Some(trust::config(roots).map_err(|error| error.to_string())?)
         } else {
             None

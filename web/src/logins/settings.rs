@@ -1,5 +1,6 @@
 //! The file that `weir serve --login` names: from where people may log in, besides from here.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use super::grants::Grant;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) ldap: Option<Ldap>,
+    pub(crate) oidc: Option<Oidc>,
 }
 
 /// A directory.
@@ -44,6 +46,32 @@ pub(crate) struct Ldap {
     #[serde(default = "uid")]
     pub(crate) name: String,
     pub(crate) groups: Option<Groups>,
+    pub(crate) roles: Vec<Grant>,
+}
+
+/// A provider of OIDC.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Oidc {
+    #[serde(default = "oidc_title")]
+    pub(crate) title: String,
+    pub(crate) issuer: String,
+    /// What it calls us.
+    pub(crate) client: String,
+    pub(crate) secret: Option<Credential>,
+    pub(crate) authority: Option<PathBuf>,
+    #[serde(default = "more_seconds", deserialize_with = "span")]
+    pub(crate) timeout: Duration,
+    #[serde(default = "profile")]
+    pub(crate) scopes: Vec<String>,
+    /// The claim with their name.
+    #[serde(default = "preferred")]
+    pub(crate) name: String,
+    /// The claim with their groups.
+    #[serde(default = "groups")]
+    pub(crate) groups: String,
+    /// How long they are logged in.
+    #[serde(default = "half_a_day", deserialize_with = "span")]
+    pub(crate) session: Duration,
     pub(crate) roles: Vec<Grant>,
 }
 
@@ -110,6 +138,30 @@ fn ldap_title() -> String {
     "LDAP".to_owned()
 }
 
+fn oidc_title() -> String {
+    "OIDC".to_owned()
+}
+
+fn profile() -> Vec<String> {
+    vec!["profile".to_owned()]
+}
+
+fn preferred() -> String {
+    "preferred_username".to_owned()
+}
+
+fn groups() -> String {
+    "groups".to_owned()
+}
+
+fn more_seconds() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn half_a_day() -> Duration {
+    Duration::from_hours(12)
+}
+
 fn uid() -> String {
     "uid".to_owned()
 }
@@ -143,11 +195,16 @@ pub(crate) fn schema() -> Schema {
             Schema::object().required("env", variable.describe("A variable of `weir serve`.")),
         ])
     };
-    let grant = Schema::object()
-        .required("role", Schema::choice(Role::ALL.map(Role::name)))
-        .optional("group", words().describe("Whose members have it; everybody, if not said."))
-        .optional("project", words().describe("Where they have it; in all projects, if not said."));
-    let grants = Schema::list(grant).not_empty().describe("Who may do what.");
+    let grant = || {
+        Schema::object()
+            .required("role", Schema::choice(Role::ALL.map(Role::name)))
+            .optional("group", words().describe("Whose members have it; everybody, if not said."))
+            .optional(
+                "project",
+                words().describe("Where they have it; in all projects, if not said."),
+            )
+    };
+    let grants = || Schema::list(grant()).not_empty().describe("Who may do what.");
     let search = Schema::object()
         .required("base", words().describe("Below which entry people are."))
         .required(
@@ -198,8 +255,34 @@ pub(crate) fn schema() -> Schema {
         )
         .optional("name", attribute().default("uid").describe("The attribute with their name."))
         .optional("groups", groups.describe("Finds their groups."))
-        .required("roles", grants);
-    Schema::object().optional("ldap", ldap.describe("A directory.")).not_empty()
+        .required("roles", grants());
+    let oidc = Schema::object()
+        .optional("title", words().default("OIDC").describe("What people call it."))
+        .required(
+            "issuer",
+            words()
+                .pattern(r"^https?://[^@?#\s]+$")
+                .describe("Its address, as its tokens name it."),
+        )
+        .required("client", words().describe("What it calls us."))
+        .optional("secret", credential().describe("Our secret, if it has given us one."))
+        .optional(
+            "authority",
+            words().describe("A file (PEM) with the authority of its certificate."),
+        )
+        .optional("timeout", Schema::span().default("10s").describe("How long an answer may take."))
+        .optional("scopes", Schema::list(words()).describe("What is asked for besides `openid`."))
+        .optional(
+            "name",
+            words().default("preferred_username").describe("The claim with their name."),
+        )
+        .optional("groups", words().default("groups").describe("The claim with their groups."))
+        .optional("session", Schema::span().default("12h").describe("How long they are logged in."))
+        .required("roles", grants());
+    Schema::object()
+        .optional("ldap", ldap.describe("A directory."))
+        .optional("oidc", oidc.describe("A provider of OpenID Connect."))
+        .not_empty()
 }
 
 /// Reads the file.
@@ -301,7 +384,32 @@ fn unfit(root: &Node) -> Vec<(Place, &'static str, &'static str)> {
         }
         found.extend(no_time(of, &["timeout", "check-every"]));
     }
+    if let Some(oidc) = root.get("oidc") {
+        let issuer = oidc.get("issuer");
+        if let Some((issuer, text)) = issuer.and_then(|issuer| Some((issuer, issuer.text()?)))
+            && let Some(rest) = text.strip_prefix("http://")
+            && !is_here(rest)
+        {
+            found.push((
+                issuer.place,
+                "others could answer in its place",
+                "write https://; http:// is for a provider on this machine",
+            ));
+        }
+        found.extend(no_time(oidc, &["timeout", "session"]));
+    }
     found
+}
+
+/// Whether an address without its scheme is one of this machine.
+fn is_here(rest: &str) -> bool {
+    let host = rest.split('/').next().unwrap_or_default();
+    let host = match host.rsplit_once(':') {
+        Some((host, port)) if port.chars().all(|c| c.is_ascii_digit()) => host,
+        Some(_) | None => host,
+    };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Spans that must be some time.
@@ -370,6 +478,19 @@ mod tests {
             assert!(wrong.contains(words), "{to}: {wrong}");
             assert!(wrong.contains("error["), "{wrong}");
             assert!(!wrong.contains("hunter22"), "{wrong}");
+        }
+        let right = "oidc: { issuer: 'https://sso.example.org/realm', client: weir, roles: [{ role: viewer }] }";
+        for (from, to, words) in [
+            ("https:", "http:", "others could answer in its place"),
+            ("https://sso.example.org", "http://127.0.0.1.evil.example", "others could answer"),
+            ("client: weir", "client: weir, session: 0", "no time at all"),
+        ] {
+            let wrong = load("login.yaml", &right.replace(from, to)).expect_err(to);
+            assert!(wrong.contains(words), "{to}: {wrong}");
+        }
+        for here in ["http://127.0.0.1:9", "http://localhost", "http://[::1]:80"] {
+            let local = right.replace("https://sso.example.org", here);
+            assert!(load("login.yaml", &local).is_ok(), "{here}");
         }
         assert!(load("login.yaml", "").expect_err("empty").contains("the file is empty"));
     }

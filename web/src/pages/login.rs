@@ -28,20 +28,23 @@ const LONGEST: usize = 1024;
 
 #[derive(Template)]
 #[template(path = "login.html")]
-struct Login {
+pub(super) struct Login {
     s: Shell,
     /// What went wrong, and what exactly if there is more to say.
-    wrong: Option<(&'static str, String)>,
+    pub(super) wrong: Option<(&'static str, String)>,
     name: String,
     to: String,
     /// What people call the directory.
     directory: Option<String>,
+    /// What people call the provider.
+    provider: Option<String>,
 }
 
 impl Login {
-    fn new(site: &Site, s: Shell, to: String) -> Self {
+    pub(super) fn new(site: &Site, s: Shell, to: String) -> Self {
         let directory = site.logins.directory_title().map(str::to_owned);
-        Self { s, wrong: None, name: String::new(), to, directory }
+        let provider = site.logins.provider_title().map(str::to_owned);
+        Self { s, wrong: None, name: String::new(), to, directory, provider }
     }
 }
 
@@ -71,7 +74,7 @@ struct Password {
 #[derive(Deserialize)]
 pub(crate) struct To {
     #[serde(default)]
-    to: String,
+    pub(super) to: String,
 }
 
 pub(crate) async fn form(
