@@ -39,6 +39,7 @@ struct Settings {
     backup: Flag,
     #[serde(default)]
     make_folders: Flag,
+    undo: Option<String>,
 }
 
 /// Looks and acts. `content` prints what is to stand there.
@@ -52,17 +53,31 @@ dir=$(dirname "$path")
 [ ! -e "$path" ] || [ -f "$path" ] || fail "$refused" "$path is no regular file"
 [ ! -e "$path" ] || [ -r "$path" ] || fail "$refused" "$path can't be read: see become"
 backup=
+back=
 save() {
     [ "$keep" = yes ] || return 0
     backup=$path.before-run-${WEIR_RUN:-0}
     cp -p "$path" "$backup" || fail "$failed" "the old file can't be kept as $backup"
+    back=$backup
 }
+if [ "$undoing" = yes ]; then
+    if [ "$mode$unknown" = planyes ]; then echo "unknown whether there is anything to undo: it is known when it runs"; finish; fi
+    case $undo in
+        '') [ "$mode" = plan ] || printf 'path=%s\nundo=\n' "$path" >>"$WEIR_OUTPUT"; finish ;;
+        remove) state=absent keep=no ;;
+        "$path".before-run-*)
+            [ -f "$undo" ] && [ ! -L "$undo" ] || fail "$refused" "the copy $undo is gone"
+            owner=$(stat -c %u "$undo") group=$(stat -c %g "$undo") access=$(stat -c %a "$undo") keep=no
+            ;;
+        *) fail "$wrong" "undo is no output of a job that wrote $path: $undo" ;;
+    esac
+fi
 if [ "$state" = absent ]; then
     if [ -e "$path" ] && must gone "remove $path"; then
         save
         rm -f "$path" || fail "$failed" "$path can't be removed"
     fi
-    [ "$mode" = plan ] || printf 'path=%s\nbackup=%s\n' "$path" "$backup" >>"$WEIR_OUTPUT"
+    [ "$mode" = plan ] || printf 'path=%s\nbackup=%s\nundo=%s\n' "$path" "$backup" "$back" >>"$WEIR_OUTPUT"
     finish
 fi
 diff=
@@ -71,6 +86,7 @@ old=absent
 [ ! -e "$path" ] || old=$(sha256sum <"$path")
 show() {
     if [ "$hidden" = yes ]; then echo "(what changes is not shown: it holds secrets)"
+    elif [ "$undoing" = yes ]; then echo "(what changes is not shown: it may hold secrets)"
     elif [ "$mode$unknown" = planyes ]; then echo "(what changes is not shown: what is to stand there is known when it runs)"
     elif ! command -v diff >/dev/null 2>&1; then echo "(what changes is not shown: there is no diff here)"
     else
@@ -109,6 +125,7 @@ if [ "$want" != "$old" ]; then
         if [ "$old" != absent ]; then save; fi
         mv -f "$new" "$path" || fail "$failed" "$path can't be replaced"
         trap - EXIT
+        if [ "$old" = absent ] && [ "$undoing" = no ]; then back=remove; fi
     else
         if [ ! -d "$dir" ] && [ "$folders" != yes ]; then fail "$refused" "there is no folder $dir (make-folders makes it)"; fi
         diff=$(mktemp) || fail "$failed" "there is no room for the difference"
@@ -126,7 +143,7 @@ if [ "$mode" = plan ]; then
     if [ -n "$diff" ]; then echo diff; cat "$diff"; rm -f "$diff"; fi
     finish
 fi
-printf 'path=%s\nsha256=%s\nbackup=%s\n' "$path" "${want%% *}" "$backup" >>"$WEIR_OUTPUT"
+printf 'path=%s\nsha256=%s\nbackup=%s\nundo=%s\n' "$path" "${want%% *}" "$backup" "$back" >>"$WEIR_OUTPUT"
 "#;
 
 impl Change for File {
@@ -185,11 +202,29 @@ impl Change for File {
                 "make-folders",
                 Schema::boolean().default(false).describe("Whether missing folders are made."),
             )
+            .optional(
+                "undo",
+                Schema::text()
+                    .describe(
+                        "The output `undo` of the job that wrote the file: it stands again as before that job, with its \
+                         owner and mode, or is gone again. Empty: that job changed nothing. Give this instead of `content`.",
+                    )
+                    .example("{{ jobs.config.outputs.undo }}"),
+            )
     }
 
     fn check(with: &Value) -> Vec<Fault> {
         let mut faults = Vec::new();
         let absent = with.get("state").and_then(Value::as_str) == Some("absent");
+        let undo = with.get("undo").is_some();
+        let others = ["content", "source", "state", "owner", "group", "mode"];
+        if let Some(other) = others.iter().find(|key| undo && with.get(**key).is_some()) {
+            faults.push(settings::fault(
+                &format!("/{other}"),
+                format!("`{other}` has no meaning beside `undo`: the file becomes what it was"),
+                "keep one of them",
+            ));
+        }
         match (with.get("content"), with.get("source")) {
             (Some(_), Some(_)) => faults.push(settings::fault(
                 "/source",
@@ -198,6 +233,7 @@ impl Change for File {
             )),
             (None, None)
                 if !absent
+                    && !undo
                     && ["owner", "group", "mode"].iter().all(|key| with.get(key).is_none()) =>
             {
                 faults.push(settings::fault(
@@ -264,7 +300,8 @@ impl Change for File {
         let text = content.as_deref().map(String::from_utf8_lossy);
         let hidden = text.is_some_and(|text| mask::find(&text, secrets).is_some());
         // What can't be filled in yet, as in a plan, may hold a secret, too; and so may what stands there now.
-        let is_unknown = settings.content.as_deref().is_some_and(settings::is_template);
+        let open = settings.content.as_deref().or(settings.undo.as_deref());
+        let is_unknown = open.is_some_and(settings::is_template);
         let word = |word: &Option<Word>| word.as_ref().map_or(String::new(), |word| word.0.clone());
         let values = assign(&[
             ("path", &settings.path),
@@ -277,11 +314,14 @@ impl Change for File {
             ("folders", yes_no(settings.make_folders.0)),
             ("hidden", yes_no(hidden)),
             ("unknown", yes_no(is_unknown)),
+            ("undoing", yes_no(settings.undo.is_some())),
+            ("undo", settings.undo.as_deref().unwrap_or_default()),
         ]);
         let print = match content {
             Some(content) => {
                 format!("content() {{\nbase64 -d <<'WEIR_END'\n{}WEIR_END\n}}\n", base64(&content))
             }
+            None if settings.undo.is_some() => "content() { cat \"$undo\"; }\n".to_owned(),
             // Only its rights are meant.
             None => "content() { cat \"$path\"; }\n".to_owned(),
         };
@@ -300,11 +340,16 @@ impl Change for File {
             (None, Some(source)) => read(&cx.working_dir.join(source)).ok(),
             (None, None) => None,
         };
-        // Where only its rights were changed nobody here knows what stands in it.
-        if bytes.is_none() && settings.state == State::Present {
+        let is_gone = settings.state == State::Absent || settings.undo.as_deref() == Some("remove");
+        let bytes = match settings.undo {
+            Some(_) if !is_gone => history::before(records, &settings.path),
+            Some(_) | None => bytes,
+        };
+        // Where only its rights were changed, or no flow wrote what stands there again, nobody here knows it.
+        if bytes.is_none() && !is_gone {
             return;
         }
-        let text = bytes.filter(|_| settings.state == State::Present);
+        let text = bytes.filter(|_| !is_gone);
         let written = Written {
             path: &settings.path,
             owner: settings.owner.as_ref().map(|owner| owner.0.as_str()),

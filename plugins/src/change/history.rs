@@ -24,6 +24,14 @@ pub(super) struct Written<'a> {
     pub(super) text: Option<String>,
 }
 
+/// What stood in a file before its last change, if a flow had written that.
+pub(super) fn before(records: &Path, path: &str) -> Option<Vec<u8>> {
+    let known = fs::read_to_string(records.join("files.jsonl")).ok()?;
+    let lines = known.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let last = lines.into_iter().find(|line| line["path"] == path)?;
+    fs::read(records.join("files").join(last["before"].as_str()?)).ok()
+}
+
 /// Keeps a change. Doing it again for the same attempt does nothing.
 ///
 /// # Errors

@@ -148,6 +148,79 @@ async fn a_file_is_written_once_with_a_diff_a_check_and_a_copy_of_the_old() {
 }
 
 #[tokio::test]
+async fn what_was_written_is_undone_by_its_output() {
+    let mut scene = Scene::new(true);
+    let records = scene.stage.home.path().join("records");
+    let mut route = (**scene.stage.cx.host.as_ref().expect("there is one")).clone();
+    route.records = Some(records.clone());
+    scene.stage.cx.host = Some(Arc::new(route));
+    let file = scene.file();
+    let path = scene.machine.path("conf");
+    let p = path.display().to_string();
+    let undo_of = |told: &str| {
+        let outputs =
+            told.split_once('{').map(|(_, outputs)| format!("{{{outputs}")).expect("outputs");
+        let outputs: Value = serde_json::from_str(&outputs).expect("JSON");
+        outputs["undo"].as_str().expect("it tells how to undo it").to_owned()
+    };
+    let history = || {
+        let text = fs::read_to_string(records.join("files.jsonl")).expect("a history");
+        text.lines().count()
+    };
+    // What was not there goes again.
+    let (told, _) = scene
+        .play(&file, &json!({"path": p, "content": "one\n", "owner": "ubuntu", "mode": "0640"}))
+        .await;
+    assert_eq!(undo_of(&told), "remove");
+    let (told, log) = scene.play(&file, &json!({"path": p, "undo": "remove"})).await;
+    assert!(told.starts_with("done with 0") && undo_of(&told).is_empty(), "{told}");
+    assert_eq!(log, format!("remove {p}\n"));
+    assert!(!path.exists());
+    assert!(
+        scene
+            .play(&file, &json!({"path": p, "undo": "remove"}))
+            .await
+            .0
+            .starts_with("already done")
+    );
+    assert_eq!(history(), 2);
+
+    // What was replaced stands again, with its owner and mode.
+    scene.machine.inside(&format!("echo two >{p}; chown ubuntu {p}; chmod 600 {p}"));
+    let (told, _) = scene
+        .play(&file, &json!({"path": p, "content": "three\n", "owner": "root", "mode": "0644"}))
+        .await;
+    let undo = undo_of(&told);
+    assert_eq!(undo, format!("{p}.before-run-7"));
+    let with = json!({"path": p, "undo": undo});
+    assert!(scene.plan(&file, &with).await.starts_with(&format!("write {p}\n")));
+    let (told, log) = scene.play(&file, &with).await;
+    assert!(told.starts_with("done with 0"), "{told}{log}");
+    assert!(log.contains("it may hold secrets") && !log.contains("+two"), "{log}");
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), "two\n");
+    assert_eq!(scene.machine.inside(&format!("stat -c '%U %a' {p}")), "ubuntu 600\n");
+    assert!(scene.play(&file, &with).await.0.starts_with("already done"));
+
+    // Nothing was changed: nothing is undone.
+    let (told, _) = scene.play(&file, &json!({"path": p, "content": "two\n"})).await;
+    assert!(told.starts_with("already done") && undo_of(&told).is_empty(), "{told}");
+    assert!(scene.play(&file, &json!({"path": p, "undo": ""})).await.0.starts_with("already done"));
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), "two\n");
+    assert_eq!(
+        scene.plan(&file, &json!({"path": p, "undo": "{{ jobs.config.outputs.undo }}"})).await,
+        ""
+    );
+    for (with, wrong) in [
+        (json!({"path": p, "undo": "/etc/shadow"}), "undo is no output of a job that wrote"),
+        (json!({"path": p, "undo": format!("{p}.before-run-99")}), "is gone"),
+        (json!({"path": p, "undo": "remove", "content": "x"}), "has no meaning beside `undo`"),
+    ] {
+        let (told, _) = scene.play(&file, &with).await;
+        assert!(told.contains(wrong), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn a_copied_file_is_the_same_byte_for_byte_and_a_link_stays_one() {
     let mut scene = Scene::new(false);
     let file = scene.file();
