@@ -129,9 +129,26 @@ CREATE INDEX notice_due ON notice (due_at) WHERE state = 0;
 
 CREATE INDEX notice_given_up ON notice (ended_at) WHERE state = 2;
 
+CREATE INDEX notice_given_up_list ON notice (run, seq) WHERE state = 2;
+
 CREATE INDEX notice_told ON notice ("key", told_at) WHERE told_at IS NOT NULL;
 
 CREATE INDEX notice_waiting ON notice ("key") WHERE state = 0;
+
+CREATE INDEX notice_waiting_list ON notice (run, seq) WHERE state = 0;
+
+CREATE TABLE past_cause (
+  schedule INTEGER NOT NULL REFERENCES schedule (id),
+  cause    TEXT NOT NULL,
+  PRIMARY KEY (schedule, cause)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE past_signature (
+  signature TEXT PRIMARY KEY CHECK (signature <> ''),
+  met       INTEGER NOT NULL CHECK (met >= cured + not_cured),
+  cured     INTEGER NOT NULL CHECK (cured >= 0),
+  not_cured INTEGER NOT NULL CHECK (not_cured >= 0)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE person (
   name     TEXT PRIMARY KEY CHECK (name <> ''),
@@ -148,6 +165,10 @@ CREATE TABLE person_role (
   role    INTEGER NOT NULL CHECK (role BETWEEN 1 AND 4),
   PRIMARY KEY (person, project)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE removed_run (
+  run INTEGER PRIMARY KEY CHECK (run > 0)
+) STRICT;
 
 CREATE TABLE request (
   "by"        TEXT NOT NULL,
@@ -192,9 +213,15 @@ CREATE TABLE run (
 
 CREATE INDEX run_cancelled ON run (id) WHERE state = 8;
 
+CREATE INDEX run_cancelled_flow ON run (flow, id) WHERE state = 8;
+
 CREATE INDEX run_failed ON run (id) WHERE state = 7;
 
+CREATE INDEX run_failed_flow ON run (flow, id) WHERE state = 7;
+
 CREATE INDEX run_flow ON run (project, flow, id);
+
+CREATE INDEX run_flow_name ON run (flow, id);
 
 CREATE INDEX run_origin ON run (origin) WHERE origin IS NOT NULL;
 

@@ -254,6 +254,15 @@ Examples:
     Token(Token),
     /// Prove that all records fit what happened
     Verify,
+    /// Remove old runs: those that their flows do not keep
+    #[command(after_help = "\
+A flow says with `keep: { age: 90d, runs: 100 }` which of its runs are kept; where it says nothing, all are.
+`weir serve` does the same by itself once a day, at a quiet moment.
+
+Examples:
+  weir prune --preview
+  weir prune")]
+    Prune(Prune),
     /// Copy the data folder while it is in use
     #[command(after_help = "\
 The key of the secrets is not copied: keep `secret.key` elsewhere.
@@ -392,6 +401,9 @@ pub(crate) struct Serve {
     /// So long it is tried to deliver a notice; then it is given up
     #[arg(long, value_name = "SPAN", default_value = "3d", value_parser = weir_core::time::parse_span)]
     pub(crate) notices_for: std::time::Duration,
+    /// How often old runs are removed, at a quiet moment: those that their flows do not keep; `0` is never
+    #[arg(long, value_name = "SPAN", default_value = "1d", value_parser = weir_core::time::parse_span)]
+    pub(crate) prune_every: std::time::Duration,
     /// End when no run moves (how commands leave runs in the background)
     #[arg(long, hide = true)]
     pub(crate) until_idle: bool,
@@ -441,6 +453,14 @@ pub(crate) struct Schema {
     /// A job type
     #[arg(value_name = "TYPE")]
     pub(crate) job_type: Option<String>,
+}
+
+/// `weir prune`
+#[derive(clap::Args, Debug)]
+pub(crate) struct Prune {
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) preview: bool,
 }
 
 /// `weir notices`

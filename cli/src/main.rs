@@ -30,6 +30,7 @@ mod params;
 mod plan;
 mod preview;
 mod prompt;
+mod prune;
 mod rerun;
 mod run;
 mod runs;
@@ -117,6 +118,7 @@ async fn carry_out(args: Args) -> Ended {
         Command::User(args) => user::user(&global, args).await,
         Command::Token(args) => user::token(&global, args).await,
         Command::Verify => keep::verify(&global).await,
+        Command::Prune(args) => prune::prune(&global, &args).await,
         Command::Backup(args) => keep::backup(&global, args).await,
         Command::Restore(args) => keep::restore(&global, args).await,
         Command::Doctor => doctor::doctor(&global).await,

@@ -11,6 +11,7 @@ use weir_core::hosts::Lookout;
 use weir_engine::api::{self, Request};
 use weir_engine::engine::Handle;
 use weir_engine::outbox::{Outbox, Terms};
+use weir_engine::prune::Pruner;
 use weir_web::{Config, Files, Server};
 
 use crate::access::{self, Access, Purpose, moves_any};
@@ -54,7 +55,7 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
         }
         bail!("{} is served already\nhelp: `weir runs` shows what it does", path.display());
     };
-    let (mut pages, mut outbox) = (None, None);
+    let (mut pages, mut outbox, mut pruner) = (None, None, None);
     if args.until_idle {
         let mut out = std::io::stdout();
         // Who waits for this line may be gone: that is no reason not to move the runs.
@@ -71,6 +72,9 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
             }
         };
         outbox = Some(begin_outbox(local.handle(), &args, pages.as_ref()));
+        if !args.prune_every.is_zero() {
+            pruner = Some(Pruner::begin(local.handle(), args.prune_every));
+        }
         let moving = unfinished(local.handle()).await;
         tracing::info!(
             "serving {}: {} unfinished runs, {slots} jobs at once",
@@ -95,6 +99,9 @@ pub(crate) async fn serve(global: &Global, args: args::Serve) -> Ended {
     }
     if let Some(outbox) = outbox {
         outbox.stop().await;
+    }
+    if let Some(pruner) = pruner {
+        pruner.stop().await;
     }
     let left = unfinished(local.handle()).await;
     if is_idle {

@@ -11,13 +11,14 @@ mod m0003_schedules;
 mod m0004_own_schedules;
 mod m0005_notices;
 mod m0006_sources;
+mod m0007_prune;
 
 /// The steps in order.
 #[derive(Debug)]
 pub struct Migrator;
 
 /// The number of the last step: what `meta` holds under `schema` when all of them are done.
-pub const SCHEMA: i64 = 6;
+pub const SCHEMA: i64 = 7;
 
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_own_schedules::Migration),
             Box::new(m0005_notices::Migration),
             Box::new(m0006_sources::Migration),
+            Box::new(m0007_prune::Migration),
         ]
     }
 }

@@ -16,6 +16,7 @@ const STEPS: &[(&str, &str)] = &[
     ("m0004_own_schedules.rs", "f49e8b4ec35c153660084063e9d7648059426095e64c5cfffcb177e682e0d1ee"),
     ("m0005_notices.rs", "b906841c01ea407a4e8e0754b6ed465354cfaf7737f119af13f3fc0c49c44b4a"),
     ("m0006_sources.rs", "d366779f6ecbda04c71bda94fcbe70bb8b9648f1b8901ff3cb978d76d66bddad"),
+    ("m0007_prune.rs", "d6f265154f30758358ffdd7fdbf32af4e734ec7c12c089c7ee58da87551c3002"),
 ];
 
 fn file(name: &str) -> String {

@@ -44,6 +44,8 @@ mod pipes;
 mod policies;
 #[path = "it/provider.rs"]
 mod provider;
+#[path = "it/prune.rs"]
+mod prune;
 #[path = "it/recovery.rs"]
 mod recovery;
 #[path = "it/rerun.rs"]
@@ -68,3 +70,5 @@ mod tidy;
 mod tls;
 #[path = "it/triggers.rs"]
 mod triggers;
+#[path = "it/trouble.rs"]
+mod trouble;

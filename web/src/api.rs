@@ -5,6 +5,7 @@ pub(crate) mod flows;
 pub(crate) mod hooks;
 pub(crate) mod hosts;
 pub(crate) mod log;
+pub(crate) mod notices;
 pub(crate) mod once;
 pub(crate) mod openapi;
 pub(crate) mod people;
@@ -65,6 +66,8 @@ pub(crate) const CALLS: &[(&str, &str, Need)] = &[
     ("GET", "/api/v1/nodes", Need::Admin),
     ("GET", "/api/v1/diagnoses", LOOK),
     ("GET", "/api/v1/catalogue", LOOK),
+    ("GET", "/api/v1/notices", LOOK),
+    ("POST", "/api/v1/notices/again", RUN),
     ("GET", "/api/v1/users", Need::Admin),
     ("GET", "/api/v1/tokens", Need::Admin),
     ("POST", "/api/v1/tokens", Need::Admin),
@@ -104,6 +107,8 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/api/v1/nodes", get(hosts::nodes))
         .route("/api/v1/diagnoses", get(runs::diagnoses))
         .route("/api/v1/catalogue", get(runs::catalogue))
+        .route("/api/v1/notices", get(notices::list))
+        .route("/api/v1/notices/again", post(notices::send_again))
         .route("/api/v1/users", get(people::users))
         .route("/api/v1/tokens", get(people::tokens).post(people::add_token))
         .route("/api/v1/tokens/{name}", delete(people::remove_token))

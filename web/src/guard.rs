@@ -53,7 +53,7 @@ pub(crate) async fn guard(
         Ok(Some(elsewhere)) => elsewhere,
         Err(error) => error.into_response(),
     };
-    let shell = Shell::of(&headers, &uri, who.as_ref());
+    let shell = Shell::of(&headers, &uri, who.as_ref(), &site);
     let mut response = dress(response, shell, &uri, &method);
     if response.status() == StatusCode::METHOD_NOT_ALLOWED
         && let Some(path) = &path

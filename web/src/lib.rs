@@ -21,6 +21,7 @@ mod jar;
 mod logins;
 mod logs;
 mod metrics;
+mod notices;
 mod pages;
 pub mod password;
 mod picture;

@@ -13,6 +13,7 @@ pub(crate) mod hosts;
 pub(crate) mod lines;
 pub(crate) mod log;
 pub(crate) mod login;
+pub(crate) mod notices;
 pub(crate) mod provider;
 pub(crate) mod rerun;
 pub(crate) mod run;

@@ -8,8 +8,8 @@ use weir_engine::people::Role;
 
 use crate::guard::guard;
 use crate::pages::{
-    asking, audit, begin, diagnoses, flow, flows, hosts, log, login, provider, rerun, run, runs,
-    schedule, schedule_form, schedules, system, task, users, versions,
+    asking, audit, begin, diagnoses, flow, flows, hosts, log, login, notices, provider, rerun, run,
+    runs, schedule, schedule_form, schedules, system, task, users, versions,
 };
 use crate::site::Shared;
 use crate::{api, assets, metrics};
@@ -80,6 +80,8 @@ const PAGES: &[(&str, &str, Need)] = &[
     ("GET", "/asking", LOOK),
     ("GET", "/diagnoses", LOOK),
     ("GET", "/catalogue/{id}", LOOK),
+    ("GET", "/notices", LOOK),
+    ("POST", "/notices/again", RUN),
     ("GET", "/users", Need::Admin),
     ("POST", "/users", Need::Admin),
     ("GET", "/audit", Need::Admin),
@@ -130,6 +132,8 @@ fn page(path: &str) -> MethodRouter<Shared> {
         "/asking" => get(asking::list),
         "/diagnoses" => get(diagnoses::list),
         "/catalogue/{id}" => get(diagnoses::entry),
+        "/notices" => get(notices::list),
+        "/notices/again" => post(notices::send_again),
         "/users" => get(users::list).post(users::change),
         "/audit" => get(audit::list),
         "/system" => get(system::show),

@@ -11,6 +11,7 @@ use axum::response::{Html, IntoResponse, Response};
 use crate::assets;
 use crate::error::PageError;
 use crate::jar::cookie;
+use crate::site::{Shared, Site};
 use crate::who::Who;
 use crate::words::{Lang, Words};
 
@@ -25,6 +26,8 @@ pub(crate) struct Shell {
     pub(crate) lang: Lang,
     pub(crate) theme: &'static str,
     pub(crate) who: Option<Who>,
+    /// What has happened can't be written just now.
+    pub(crate) is_stuck: bool,
     /// The address of this page, to come back to.
     pub(crate) address: String,
     pub(crate) css: String,
@@ -41,7 +44,7 @@ impl Deref for Shell {
 }
 
 impl Shell {
-    pub(crate) fn of(headers: &HeaderMap, uri: &Uri, who: Option<&Who>) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, uri: &Uri, who: Option<&Who>, site: &Site) -> Self {
         let lang =
             cookie(headers, LANG_COOKIE).and_then(|tag| Lang::named(&tag)).unwrap_or_else(|| {
                 let accepted =
@@ -58,6 +61,7 @@ impl Shell {
             lang,
             theme,
             who: who.cloned(),
+            is_stuck: who.is_some() && site.handle.is_stuck(),
             address: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
             css: assets::address("weir.css"),
             js: assets::address("weir.js"),
@@ -80,11 +84,11 @@ impl Shell {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Shell {
+impl FromRequestParts<Shared> for Shell {
     type Rejection = PageError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
-        Ok(Self::of(&parts.headers, &parts.uri, parts.extensions.get::<Who>()))
+    async fn from_request_parts(parts: &mut Parts, site: &Shared) -> Result<Self, PageError> {
+        Ok(Self::of(&parts.headers, &parts.uri, parts.extensions.get::<Who>(), site))
     }
 }
 

@@ -16,6 +16,7 @@ macro_rules! table {
 
 mod host;
 mod login;
+mod notice;
 mod schedule;
 
 /// The languages of the pages.
@@ -64,11 +65,12 @@ macro_rules! words {
         pub(crate) struct Words {
             pub(crate) host: &'static host::HostWords,
             pub(crate) login: &'static login::LoginWords,
+            pub(crate) notice: &'static notice::NoticeWords,
             pub(crate) schedule: &'static schedule::ScheduleWords,
             $(pub(crate) $name: &'static str,)*
         }
-        static EN: Words = Words { host: &host::EN, login: &login::EN, schedule: &schedule::EN, $($name: $en,)* };
-        static ZH: Words = Words { host: &host::ZH, login: &login::ZH, schedule: &schedule::ZH, $($name: $zh,)* };
+        static EN: Words = Words { host: &host::EN, login: &login::EN, notice: &notice::EN, schedule: &schedule::EN, $($name: $en,)* };
+        static ZH: Words = Words { host: &host::ZH, login: &login::ZH, notice: &notice::ZH, schedule: &schedule::ZH, $($name: $zh,)* };
         #[cfg(test)]
         const ALL: &[(&str, &str, &str)] = &[$((stringify!($name), $en, $zh),)*];
     };
@@ -119,6 +121,8 @@ const STATES: &[(&str, &str, &str)] = &[
     ("queued", "queued", "排队中"),
     ("paused", "paused", "已暂停"),
     ("failing", "failing", "正在失败"),
+    ("delivered", "delivered", "已送达"),
+    ("given-up", "given up", "已放弃"),
     ("active", "active", "生效"),
     ("ended", "ended", "已结束"),
     ("flow-gone", "its flow is gone", "流程已不存在"),
@@ -336,6 +340,7 @@ words! {
     start_rerun: "Run again now", "立即重新运行";
     start_run: "Start the run", "开始运行";
     state_label: "State", "状态";
+    stuck: "The server can't write just now. Jobs that work go on; what is asked waits until it can.", "服务器暂时无法写入。正在执行的作业会继续；请求会等到可以写入为止。";
     system: "System", "系统";
     take_away: "take away", "撤销";
     task: "Task", "任务";
@@ -383,8 +388,10 @@ mod tests {
 
     #[test]
     fn every_word_is_translated() {
-        for (name, en, zh) in
-            [ALL, STATES, host::ALL, login::ALL, schedule::ALL].into_iter().flatten().copied()
+        for (name, en, zh) in [ALL, STATES, host::ALL, login::ALL, notice::ALL, schedule::ALL]
+            .into_iter()
+            .flatten()
+            .copied()
         {
             assert!(!en.is_empty() && !is_chinese(en), "{name}: {en}");
             assert!(is_chinese(zh), "{name} is not in Chinese: {zh}");

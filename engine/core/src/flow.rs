@@ -18,6 +18,7 @@ mod schema;
 mod spread;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -66,8 +67,19 @@ pub struct Flow {
     pub locks: Vec<Text>,
     /// Who is told of what. Carried out by the server.
     pub notify: Vec<Notify>,
+    /// Which of its runs are kept. Carried out by the server and by `weir prune`.
+    pub keep: Keep,
     /// When it runs by itself. Carried out by the scheduler.
-    pub schedules: Vec<Schedule>,
+    pub schedules: Vec<Arc<Schedule>>,
+}
+
+/// Which runs of a flow are kept. What one of the two keeps is kept; where neither is said, all are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Those that have ended within so long.
+    pub age: Option<Duration>,
+    /// So many of the last.
+    pub runs: Option<u32>,
 }
 
 /// What may be set when a run begins.

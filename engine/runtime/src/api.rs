@@ -1,6 +1,6 @@
 //! What can be asked of a home: one set of requests, answered in the same process or over the socket.
 
-mod notice;
+pub mod notice;
 mod schedule;
 mod watch;
 
@@ -233,6 +233,11 @@ pub enum Request {
     },
     /// Check all that is kept: a list of what is wrong, in words.
     Verify,
+    /// Remove old runs: `[{"project","flow","age","keeps","runs","first","last","bytes"}]`.
+    Prune {
+        /// Only say which.
+        preview: bool,
+    },
     /// Ask about people and tokens, see there.
     People {
         /// What.
@@ -263,7 +268,7 @@ impl Request {
             | Self::Notices { .. }
             | Self::Verify => true,
             // With a preview nothing is changed.
-            Self::Backfill { preview, .. } => *preview,
+            Self::Backfill { preview, .. } | Self::Prune { preview } => *preview,
             Self::Begin { .. }
             | Self::Rerun { .. }
             | Self::Wish { .. }
@@ -515,6 +520,10 @@ pub async fn answer(handle: &Handle, request: Request) -> Result<Value, Problem>
             handle.backup(&to, logs).await.map_err(Problem::inner).map(|()| Value::Null)
         }
         Request::Verify => Ok(handle.verify().await?.into_iter().map(Value::from).collect()),
+        Request::Prune { preview } => {
+            let pruned = if preview { handle.would_prune().await } else { handle.prune().await };
+            serde_json::to_value(pruned.map_err(Problem::inner)?).map_err(Problem::inner)
+        }
         Request::People { ask, by } => {
             let asker = crate::people::Asker { by, origin: "socket".to_owned() };
             crate::people::answer(handle, ask, &asker).await

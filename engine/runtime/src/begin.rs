@@ -161,7 +161,7 @@ pub(crate) async fn prepare(ground: &Ground, begin: Begin) -> Result<NewRun, Beg
 pub(crate) struct Ready {
     /// The flow.
     pub(crate) compiled: Arc<Compiled>,
-    pub(crate) version: VersionRow,
+    pub(crate) version: Arc<VersionRow>,
     /// Values for parameters, as they were given.
     pub(crate) given: Map<String, Value>,
     values: Arc<Values>,
@@ -189,7 +189,7 @@ impl Ready {
             key: fill::concurrency_key(&compiled, &values).map_err(bad)?,
             locks: locks_of(&compiled, &values).map_err(bad)?,
             sealed_params: seal(&values),
-            version: loaded.version.clone(),
+            version: Arc::new(loaded.version.clone()),
             folder: loaded.folder.clone(),
             compiled,
             given,
@@ -207,7 +207,7 @@ impl Ready {
     ) -> Self {
         Self {
             compiled: Arc::clone(&loaded.compiled),
-            version: loaded.version.clone(),
+            version: Arc::new(loaded.version.clone()),
             given,
             values: Arc::default(),
             sealed_params: "{}".to_owned(),
@@ -240,7 +240,7 @@ impl Ready {
     pub(crate) fn run(&self, by: &str, due_at: Timestamp) -> NewRun {
         NewRun {
             compiled: Arc::clone(&self.compiled),
-            version: self.version.clone(),
+            version: Arc::clone(&self.version),
             blobs: Vec::new(),
             values: Arc::clone(&self.values),
             sealed_params: self.sealed_params.clone(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -90,6 +91,10 @@ pub(crate) struct Shared {
     pub(crate) loading: tokio::sync::Mutex<()>,
     /// Rung when there is something to tell somebody.
     pub(crate) notices: tokio::sync::Notify,
+    /// Held while a notice that was given up is put among those that wait.
+    pub(crate) sending_again: tokio::sync::Mutex<()>,
+    /// What was submitted last could not be written, and waits.
+    is_stuck: Arc<AtomicBool>,
 }
 
 impl std::ops::Deref for Shared {
@@ -118,6 +123,8 @@ impl Engine {
             folders: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
             notices: tokio::sync::Notify::new(),
+            sending_again: tokio::sync::Mutex::default(),
+            is_stuck: Arc::default(),
         });
         let handle = Handle { inputs: inputs.clone(), shared: Arc::clone(&shared) };
         let children = Arc::new(Children { handle: OnceLock::new() });
@@ -231,10 +238,12 @@ impl World for RealWorld {
 
     fn submit(&mut self, number: u64, batch: Batch) {
         let inputs = self.inputs.clone();
+        let is_stuck = Arc::clone(&self.shared.is_stuck);
         self.shared.store.resume();
         self.shared.store.submit(
             batch,
             Box::new(move |result| {
+                is_stuck.store(result.is_err(), Ordering::Relaxed);
                 let result = result.map_err(|error| match error.trouble.advice() {
                     Advice::Retry => {
                         tracing::warn!("{error}; what has happened waits and is written again");
@@ -377,6 +386,11 @@ impl Handle {
     /// Why a run waits to begin, if it does.
     pub async fn why_queued(&self, run: RunId) -> Option<String> {
         self.look(move |turn| turn.why_queued(run)).await.flatten()
+    }
+
+    /// Whether something waits that could not be written. Costs nothing: every page asks.
+    pub fn is_stuck(&self) -> bool {
+        self.shared.is_stuck.load(Ordering::Relaxed)
     }
 
     /// What keeps the engine from writing, if anything.

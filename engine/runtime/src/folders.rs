@@ -19,8 +19,9 @@ use crate::engine::{Handle, wall_clock};
 use crate::fire::Ask;
 use crate::input::Input;
 use crate::library::{Loaded, Source};
-use crate::schedules;
+use crate::schedules::{Readies, own_wanted};
 use crate::store::rows::FlowRow;
+use crate::supervise::sys;
 use crate::timetable::{Load, Wanted};
 
 /// How the files of flows end.
@@ -157,6 +158,7 @@ impl Watch {
         for folder in &self.folders {
             is_whole &= flows_in(folder, 0, &mut files);
         }
+        let mut has_read = false;
         for file in &files {
             let is_same = self
                 .seen
@@ -164,6 +166,7 @@ impl Watch {
                 .is_some_and(|stamps| stamps.iter().all(|(path, at)| stamp(path) == *at));
             if !is_same {
                 self.load(file).await;
+                has_read = true;
             }
         }
         // What can't be seen just now may still be there.
@@ -173,6 +176,9 @@ impl Watch {
             for file in gone {
                 self.unload(&file).await;
             }
+        }
+        if has_read {
+            sys::give_back_memory();
         }
     }
 
@@ -228,6 +234,7 @@ impl Watch {
         let own = self.handle.own_schedules(&loaded.version.project, &loaded.version.flow).await;
         let mut mistakes = Vec::new();
         let mut wanted = Vec::new();
+        let mut readies = Readies::new(ground, loaded);
         for schedule in &loaded.compiled.flow.schedules {
             if let Some((id, own)) = own.iter().find(|(id, _)| *id == schedule.id) {
                 mistakes.push(Mistake {
@@ -244,12 +251,12 @@ impl Watch {
                 continue;
             }
             match with_calendars(schedule, file) {
-                Ok(schedule) => wanted.push(schedules::wanted(ground, loaded, schedule, None)),
+                Ok(schedule) => wanted.push(readies.wanted(schedule, None)),
                 Err(more) => mistakes.extend(more),
             }
         }
         let own = own.into_iter().map(|(_, own)| own);
-        wanted.extend(own.filter_map(|own| schedules::own_wanted(ground, loaded, file, own)));
+        wanted.extend(own.filter_map(|own| own_wanted(&mut readies, file, own)));
         if mistakes.is_empty() { Ok(wanted) } else { Err(mistakes) }
     }
 
@@ -538,11 +545,14 @@ fn calendars(loaded: &Loaded, file: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// A file can't be read, or is no calendar; or no time is left.
-pub fn with_calendars(schedule: &Schedule, file: &Path) -> Result<Schedule, Vec<Mistake>> {
-    let mut whole = schedule.clone();
+pub fn with_calendars(
+    schedule: &Arc<Schedule>,
+    file: &Path,
+) -> Result<Arc<Schedule>, Vec<Mistake>> {
     if schedule.calendars.is_empty() {
-        return Ok(whole);
+        return Ok(Arc::clone(schedule));
     }
+    let mut whole = Schedule::clone(schedule);
     let mut mistakes = Vec::new();
     let mistake = |place, code, message, help: &str| Mistake {
         file: file.display().to_string(),
@@ -578,7 +588,7 @@ pub fn with_calendars(schedule: &Schedule, file: &Path) -> Result<Schedule, Vec<
             "all its times lie on the days off of its calendars",
         ));
     }
-    if mistakes.is_empty() { Ok(whole) } else { Err(mistakes) }
+    if mistakes.is_empty() { Ok(Arc::new(whole)) } else { Err(mistakes) }
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub enum Refusal {
 /// A run to begin, worked out as far as possible.
 pub(crate) struct NewRun {
     pub(crate) compiled: Arc<Compiled>,
-    pub(crate) version: VersionRow,
+    pub(crate) version: Arc<VersionRow>,
     pub(crate) blobs: Vec<BlobRow>,
     pub(crate) values: Arc<Values>,
     pub(crate) sealed_params: String,

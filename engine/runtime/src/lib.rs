@@ -5,6 +5,7 @@
 //! * [`library`]: job types, the catalogue, flow versions
 //! * [`store`], [`home`], [`secrets`]: what is kept, and where; [`people`]: who may do what
 //! * [`outbox`]: notices on their way
+//! * [`prune`]: removing old runs
 //! * [`plan`]: what a flow would do and destroy; [`schedules`]: when it runs by itself
 //! * [`supervise`], [`processes`], [`logs`]: processes that outlive the engine
 //!
@@ -33,6 +34,7 @@ pub mod people;
 pub mod plan;
 pub mod processes;
 mod proof;
+pub mod prune;
 pub mod schedules;
 pub mod secrets;
 #[cfg(test)]

@@ -19,6 +19,8 @@ use weir_core::secret::Secret;
 use weir_core::time::{Timestamp, format_span};
 
 use crate::engine::{Handle, wall_clock};
+use crate::input::Refusal;
+use crate::store::NoticeKey;
 use crate::store::rows::{Batch, NoticeRow, NoticeState};
 
 /// So long it is tried to deliver a notice, if nothing else is said.
@@ -67,6 +69,39 @@ impl Outbox {
     pub async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.task.await;
+    }
+}
+
+impl Handle {
+    /// Has a notice that was given up tried once more; it is given up again if that fails. It is durable when this
+    /// returns.
+    ///
+    /// # Errors
+    /// There is no such notice, or it was not given up.
+    pub async fn send_again(&self, key: &NoticeKey) -> Result<(), Refusal> {
+        let unread = |error: crate::store::Error| Refusal::Bad(error.to_string());
+        // Asked for twice, it may have arrived when the second one looks.
+        let _turn = self.shared().sending_again.lock().await;
+        let store = self.store();
+        let row = store.notice(key).await.map_err(unread)?;
+        let row = row.ok_or_else(|| Refusal::Bad("there is no such notice".to_owned()))?;
+        if row.state != NoticeState::GivenUp.code() {
+            let state = NoticeState::name(row.state);
+            return Err(Refusal::Ignored(format!("the notice is not given up: it is {state}")));
+        }
+        let waiting = NoticeRow {
+            state: NoticeState::Waiting.code(),
+            due_at: wall_clock(),
+            ended_at: None,
+            ..row
+        };
+        let batch = Batch { notices: vec![waiting], ..Batch::default() };
+        if let Err(error) = store.commit(batch).await {
+            store.resume();
+            return Err(Refusal::Bad(error.to_string()));
+        }
+        self.shared().notices.notify_one();
+        Ok(())
     }
 }
 

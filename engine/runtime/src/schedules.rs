@@ -1,11 +1,12 @@
 //! What a handle says about schedules and does to them: how they are shown, which are in effect, adding and removing
 //! those of people, pausing, making up for a span of dates.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 use weir_core::flow;
 use weir_core::ids::RunId;
@@ -22,7 +23,9 @@ use crate::folders::with_calendars;
 use crate::input::{Input, Refusal};
 use crate::library::Loaded;
 use crate::store;
-use crate::store::rows::{FireOutcome, FireRow, FlowRow, OwnSchedule, ScheduleRow, ScheduleState};
+use crate::store::rows::{
+    FireOutcome, FireRow, FlowRow, OwnSchedule, ScheduleRow, ScheduleState, VersionRow,
+};
 use crate::timetable::Wanted;
 
 /// A schedule, as people and programs see it.
@@ -96,18 +99,18 @@ impl Shown {
         Self {
             id: row.id,
             next_local: zone.zip(row.next_due).map(|(zone, due)| local(zone, due)),
-            project: row.project,
-            flow: row.flow,
-            schedule: row.name,
+            project: row.project.to_string(),
+            flow: row.flow.to_string(),
+            schedule: row.name.to_string(),
             spec,
             state,
             paused_by: row.paused_by.or_else(|| is_paused_by_text.then(|| "its text".to_owned())),
             paused_at: row.paused_at,
             next_due: row.next_due,
-            version: row.version,
+            version: row.version.to_string(),
             last,
             own: row.own.as_ref().and_then(|own| serde_json::from_str(&own.text).ok()),
-            added_by: row.own.map(|own| own.by),
+            added_by: row.own.map(|own| own.by.clone()),
         }
     }
 }
@@ -127,41 +130,68 @@ impl Fired {
     }
 }
 
-/// A schedule with the run that it begins, worked out as far as it can be.
-pub(crate) fn wanted(
-    ground: &Ground,
-    loaded: &Loaded,
-    schedule: Schedule,
-    own: Option<OwnSchedule>,
-) -> Wanted {
-    let given = schedule.params.clone();
-    let seal = |values: &Values| seal_params(ground, values);
-    let ready = Ready::new(loaded, given.clone(), schedule.confirm.clone(), &seal)
-        .map(Arc::new)
-        .or_else(|why| {
+/// The runs that the schedules of one flow begin, worked out as far as they can be. Schedules that give the same values
+/// begin the same: it is worked out and held in memory once.
+pub(crate) struct Readies<'a> {
+    ground: &'a Ground,
+    loaded: &'a Loaded,
+    version: Arc<VersionRow>,
+    known: BTreeMap<String, Result<Arc<Ready>, String>>,
+}
+
+impl<'a> Readies<'a> {
+    pub(crate) fn new(ground: &'a Ground, loaded: &'a Loaded) -> Self {
+        let version = Arc::new(loaded.version.clone());
+        Self { ground, loaded, version, known: BTreeMap::new() }
+    }
+
+    /// A schedule with the run that it begins.
+    pub(crate) fn wanted(&mut self, schedule: Arc<Schedule>, own: Option<OwnSchedule>) -> Wanted {
+        let is_time = schedule.trigger.is_time();
+        let (given, confirm) = (&schedule.params, &schedule.confirm);
+        let same = json!([given, confirm, is_time]).to_string();
+        let ready = if let Some(known) = self.known.get(&same) {
+            known.clone()
+        } else {
+            let ready = self.work_out(given.clone(), confirm.clone(), is_time).map(Arc::new);
+            self.known.insert(same, ready.clone());
+            ready
+        };
+        Wanted { schedule, ready, own: own.map(Arc::new) }
+    }
+
+    fn work_out(
+        &self,
+        given: Map<String, Value>,
+        confirm: Vec<String>,
+        is_time: bool,
+    ) -> Result<Ready, String> {
+        let seal = |values: &Values| seal_params(self.ground, values);
+        let ready = Ready::new(self.loaded, given.clone(), confirm.clone(), &seal);
+        let mut ready = ready.or_else(|why| {
             // Templates have no value yet.
-            let unfilled = (!schedule.trigger.is_time())
-                .then(|| Ready::unfilled(loaded, given, schedule.confirm.clone()));
-            unfilled.map(Arc::new).ok_or_else(|| why.join("; "))
-        });
-    Wanted { schedule: Arc::new(schedule), ready, own }
+            let unfilled = (!is_time).then(|| Ready::unfilled(self.loaded, given, confirm));
+            unfilled.ok_or_else(|| why.join("; "))
+        })?;
+        ready.version = Arc::clone(&self.version);
+        Ok(ready)
+    }
 }
 
 /// What a person has added to a flow, as it is with the flow's version of now. What does not fit any more is kept: its
 /// due times are refused with the reason, and another version may mend it.
 pub(crate) fn own_wanted(
-    ground: &Ground,
-    loaded: &Loaded,
+    readies: &mut Readies<'_>,
     file: &Path,
     own: OwnSchedule,
 ) -> Option<Wanted> {
-    let (schedule, _) = flow::load_schedule(&own.text, &loaded.compiled.flow.params);
-    let schedule = schedule?;
+    let (schedule, _) = flow::load_schedule(&own.text, &readies.loaded.compiled.flow.params);
+    let schedule = Arc::new(schedule?);
     match with_calendars(&schedule, file) {
-        Ok(whole) => Some(wanted(ground, loaded, whole, Some(own))),
+        Ok(whole) => Some(readies.wanted(whole, Some(own))),
         Err(mistakes) => {
             let ready = Err(lines(&mistakes).join("; "));
-            Some(Wanted { schedule: Arc::new(schedule), ready, own: Some(own) })
+            Some(Wanted { schedule, ready, own: Some(Arc::new(own)) })
         }
     }
 }
@@ -180,11 +210,11 @@ fn read_for(
     row: &FlowRow,
     loaded: &Loaded,
     said: &Map<String, Value>,
-) -> Result<Schedule, BeginError> {
+) -> Result<Arc<Schedule>, BeginError> {
     let text = Value::from(said.clone()).to_string();
     let (schedule, mistakes) = flow::load_schedule(&text, &loaded.compiled.flow.params);
     let schedule = schedule.filter(|_| mistakes.is_empty());
-    let schedule = schedule.ok_or_else(|| BeginError::Bad(lines(&mistakes)))?;
+    let schedule = Arc::new(schedule.ok_or_else(|| BeginError::Bad(lines(&mistakes)))?);
     if let Trigger::File(_) = schedule.trigger {
         return Err(BeginError::Bad(vec![
             "a schedule that waits for files stands in its flow's file\nhelp: write it there, or give this one `cron`, `every` or `at`".to_owned(),
@@ -223,7 +253,7 @@ impl Handle {
         project: &str,
         flow: &str,
         said: &Map<String, Value>,
-    ) -> Result<Schedule, BeginError> {
+    ) -> Result<Arc<Schedule>, BeginError> {
         let (row, loaded) = self.in_effect(project, flow).await?;
         read_for(&row, &loaded, said)
     }
@@ -246,10 +276,11 @@ impl Handle {
         let schedule = read_for(&row, &loaded, said)?;
         let own = OwnSchedule { text: Value::from(said.clone()).to_string(), by: by.to_owned() };
         let name = schedule.id.clone();
+        let wanted = Readies::new(self.shared(), &loaded).wanted(schedule, Some(own));
         self.ask_schedules(Ask::Add {
             project: project.to_owned(),
             flow: flow.to_owned(),
-            wanted: Box::new(wanted(self.shared(), &loaded, schedule, Some(own))),
+            wanted: Box::new(wanted),
             by: by.to_owned(),
         })
         .await?;

@@ -23,6 +23,9 @@ mod error;
 mod faults;
 mod notices;
 pub mod people;
+#[cfg(test)]
+mod plans;
+pub mod prune;
 mod read;
 pub mod rows;
 mod schedule;
@@ -32,7 +35,7 @@ mod writer;
 
 pub use error::{Advice, CommitError, Error, Trouble};
 pub use faults::{Fault, Faults, Point};
-pub use notices::NoticeFilter;
+pub use notices::{NoticeFilter, NoticeKey};
 pub use read::{DiagnosisFilter, RunFilter};
 pub use verify::{Finding, Refold};
 pub use writer::Done;
@@ -158,12 +161,12 @@ impl Store {
     }
 
     pub(crate) async fn set_secret(&self, row: SecretRow) -> Result<(), CommitError> {
-        self.order(Batch::default(), vec![SecretChange::Set(row)]).await
+        self.alone(self.order(Batch::default(), vec![SecretChange::Set(row)])).await
     }
 
     pub(crate) async fn remove_secret(&self, scope: &str, name: &str) -> Result<(), CommitError> {
         let change = SecretChange::Remove { scope: scope.to_owned(), name: name.to_owned() };
-        self.order(Batch::default(), vec![change]).await
+        self.alone(self.order(Batch::default(), vec![change])).await
     }
 
     fn order(
@@ -184,20 +187,41 @@ impl Store {
         let mut order = Order::new(batch, secrets, Box::new(move |result| drop(tell.send(result))));
         order.people = people;
         self.send(order);
-        async move {
-            told.await.unwrap_or_else(|_| {
-                // The writer is gone without a word: only a fault that was asked for, or a bug in it, does that.
-                Err(CommitError {
-                    trouble: Trouble::Closed,
-                    message: String::new(),
-                    batch: Box::default(),
-                })
-            })
+        answer(told)
+    }
+
+    /// An order that nobody submits again: if it fails, others need not wait for it.
+    async fn alone(
+        &self,
+        order: impl Future<Output = Result<(), CommitError>>,
+    ) -> Result<(), CommitError> {
+        let result = order.await;
+        if result.is_err() {
+            self.resume();
         }
+        result
+    }
+
+    /// Removes, as an order of its own.
+    async fn removal(&self, removal: prune::Removal) -> Result<(), CommitError> {
+        let (tell, told) = oneshot::channel();
+        let done: Done = Box::new(move |result| drop(tell.send(result)));
+        let mut order = Order::new(Batch::default(), Vec::new(), done);
+        order.removals.push(removal);
+        self.send(order);
+        self.alone(answer(told)).await
     }
 
     fn send(&self, order: Order) {
         // If the writer is gone, the order is dropped, which hands it back.
         let _ = self.inner.writer.send(Work::Order(Box::new(order)));
     }
+}
+
+/// What the writer says of an order.
+async fn answer(told: oneshot::Receiver<Result<(), CommitError>>) -> Result<(), CommitError> {
+    told.await.unwrap_or_else(|_| {
+        // The writer is gone without a word: only a fault that was asked for, or a bug in it, does that.
+        Err(CommitError { trouble: Trouble::Closed, message: String::new(), batch: Box::default() })
+    })
 }

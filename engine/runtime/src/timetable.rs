@@ -21,7 +21,7 @@ pub(crate) struct Wanted {
     pub(crate) schedule: Arc<Schedule>,
     pub(crate) ready: Result<Arc<Ready>, String>,
     /// What a person wrote who added it.
-    pub(crate) own: Option<OwnSchedule>,
+    pub(crate) own: Option<Arc<OwnSchedule>>,
 }
 
 /// A flow's schedules, as they shall be from now on: those of its text, and those that people have added to it.
@@ -33,10 +33,14 @@ pub(crate) struct Load {
 /// A clock that is set back by less is not noticed: what it repeats is not due again anyway.
 const SET_BACK: Duration = Duration::from_mins(1);
 
+/// A project and a flow.
+type OfFlow = (Arc<str>, Arc<str>);
+
 #[derive(Default)]
 pub(crate) struct Timetable {
-    known: BTreeMap<i64, Known>,
-    by_name: BTreeMap<(String, String, String), i64>,
+    known: BTreeMap<i64, Box<Known>>,
+    /// By flow, then by id.
+    by_name: BTreeMap<OfFlow, BTreeMap<Arc<str>, i64>>,
     flows: BTreeMap<(String, String), FlowRow>,
     /// Which schedules wait for the end of a flow.
     behind: BTreeMap<(String, String), BTreeSet<i64>>,
@@ -53,6 +57,23 @@ struct Known {
     /// Due times ahead that were settled before the clock was set back.
     taken: BTreeSet<Timestamp>,
     chance: u64,
+}
+
+/// The flow that schedules are of, in texts that all of them share.
+struct Of {
+    project: Arc<str>,
+    flow: Arc<str>,
+    version: Arc<str>,
+}
+
+impl Of {
+    fn new(flow: &FlowRow) -> Self {
+        Self {
+            project: flow.project.as_str().into(),
+            flow: flow.flow.as_str().into(),
+            version: flow.version.as_str().into(),
+        }
+    }
 }
 
 /// A schedule of which something is due.
@@ -86,8 +107,9 @@ impl Timetable {
         }
         for row in schedules {
             self.last = self.last.max(row.id);
-            self.by_name.insert((row.project.clone(), row.flow.clone(), row.name.clone()), row.id);
-            self.known.insert(row.id, Known::new(row));
+            let of_flow = (Arc::clone(&row.project), Arc::clone(&row.flow));
+            self.by_name.entry(of_flow).or_default().insert(Arc::clone(&row.name), row.id);
+            self.known.insert(row.id, Box::new(Known::new(row)));
         }
         for (id, due) in ahead {
             if let Some(known) = self.known.get_mut(&id) {
@@ -114,10 +136,9 @@ impl Timetable {
 
     /// What people have added to a flow: ids and texts.
     pub(crate) fn own_of(&self, project: &str, flow: &str) -> Vec<(String, OwnSchedule)> {
-        let of_flow = (project.to_owned(), flow.to_owned());
-        let rows = self.of_flow(&of_flow).map(|id| &self.known[&id].row);
+        let rows = self.of_flow(project, flow).map(|id| &self.known[&id].row);
         rows.filter(|row| row.state != ScheduleState::Removed.code())
-            .filter_map(|row| Some((row.name.clone(), row.own.clone()?)))
+            .filter_map(|row| Some((row.name.to_string(), OwnSchedule::clone(row.own.as_ref()?))))
             .collect()
     }
 
@@ -136,15 +157,16 @@ impl Timetable {
         let names: BTreeSet<&str> =
             wanted.iter().map(|wanted| wanted.schedule.id.as_str()).collect();
         let gone: Vec<i64> = self
-            .of_flow(&of_flow)
+            .of_flow(&flow.project, &flow.flow)
             .filter(|id| self.known[id].row.own.is_none())
-            .filter(|id| !names.contains(self.known[id].row.name.as_str()))
+            .filter(|id| !names.contains(&*self.known[id].row.name))
             .collect();
         for id in gone {
             self.remove(id, None, now, batch);
         }
+        let of = Of::new(&flow);
         for wanted in wanted {
-            self.put(&flow, wanted, None, now, batch);
+            self.put(&of, wanted, None, now, batch);
         }
     }
 
@@ -157,7 +179,7 @@ impl Timetable {
         now: Timestamp,
         batch: &mut Batch,
     ) -> Result<(), Unfit> {
-        let row = self.flow(project, flow).ok_or(Unfit::NoFlow)?.clone();
+        let of = Of::new(self.flow(project, flow).ok_or(Unfit::NoFlow)?);
         let known = self
             .id_of(project, flow, &wanted.schedule.id)
             .map(|id| &self.known[&id].row)
@@ -180,7 +202,7 @@ impl Timetable {
             known.row.paused_at = None;
             known.tell(ScheduleEvent::Resumed, Some(by), now, batch);
         }
-        self.put(&row, wanted, Some(by), now, batch);
+        self.put(&of, wanted, Some(by), now, batch);
         Ok(())
     }
 
@@ -214,7 +236,7 @@ impl Timetable {
             row.at = now;
             batch.flows.push(row.clone());
         }
-        for id in self.of_flow(&of_flow).collect::<Vec<_>>() {
+        for id in self.of_flow(project, flow).collect::<Vec<_>>() {
             if self.known[&id].row.own.is_some() {
                 self.rest(id, batch);
             } else {
@@ -223,38 +245,35 @@ impl Timetable {
         }
     }
 
-    fn of_flow(&self, (project, flow): &(String, String)) -> impl Iterator<Item = i64> + use<'_> {
-        let from = (project.clone(), flow.clone(), String::new());
-        let (project, flow) = (project.clone(), flow.clone());
-        self.by_name
-            .range(from..)
-            .take_while(move |((p, f, _), _)| *p == project && *f == flow)
-            .map(|(_, id)| *id)
+    fn of_flow(&self, project: &str, flow: &str) -> impl Iterator<Item = i64> + use<'_> {
+        let ids = self.by_name.get(&(project.into(), flow.into()));
+        ids.into_iter().flat_map(BTreeMap::values).copied()
     }
 
     fn put(
         &mut self,
-        flow: &FlowRow,
+        of: &Of,
         wanted: Wanted,
         by: Option<&str>,
         now: Timestamp,
         batch: &mut Batch,
     ) {
-        let name = (flow.project.clone(), flow.flow.clone(), wanted.schedule.id.clone());
         let spec = wanted.schedule.spec().to_string();
-        let id = *self.by_name.entry(name).or_insert_with(|| {
-            self.last += 1;
-            self.last
-        });
+        let of_flow = (Arc::clone(&of.project), Arc::clone(&of.flow));
+        let ids = self.by_name.entry(of_flow).or_default();
+        let id = ids.get(wanted.schedule.id.as_str()).copied().unwrap_or(self.last + 1);
         let is_new = !self.known.contains_key(&id);
         let known = self.known.entry(id).or_insert_with(|| {
-            Known::new(ScheduleRow {
+            self.last = id;
+            let name: Arc<str> = wanted.schedule.id.as_str().into();
+            ids.insert(Arc::clone(&name), id);
+            Box::new(Known::new(ScheduleRow {
                 id,
-                project: flow.project.clone(),
-                flow: flow.flow.clone(),
-                name: wanted.schedule.id.clone(),
-                version: flow.version.clone(),
-                spec: spec.clone(),
+                project: Arc::clone(&of.project),
+                flow: Arc::clone(&of.flow),
+                name,
+                version: Arc::clone(&of.version),
+                spec: spec.as_str().into(),
                 state: ScheduleState::Active.code(),
                 paused_by: None,
                 paused_at: None,
@@ -263,25 +282,30 @@ impl Timetable {
                 seq: 0,
                 at: now,
                 own: None,
-            })
+            }))
         });
         let before = known.row.clone();
         let was_removed = before.state == ScheduleState::Removed.code();
         if is_new || was_removed {
             known.tell(ScheduleEvent::Added, by, now, batch);
-        } else if before.spec != spec {
+        } else if *before.spec != *spec {
             known.tell(ScheduleEvent::Changed, by, now, batch);
         }
-        if is_new || was_removed || before.spec != spec {
+        if is_new || was_removed || *before.spec != *spec {
             // What would have been due under another text was not missed under this one.
             known.row.up_to = known.row.up_to.max(now);
             known.row.state = ScheduleState::Active.code();
         }
-        known.row.spec = spec;
+        if *before.spec != *spec {
+            known.row.spec = spec.into();
+        }
         known.row.own.clone_from(&wanted.own);
-        known.row.version.clone_from(&flow.version);
+        // Those that an earlier engine kept came with texts of their own.
+        known.row.project = Arc::clone(&of.project);
+        known.row.flow = Arc::clone(&of.flow);
+        known.row.version = Arc::clone(&of.version);
         if let Trigger::AfterFlow { project, flow: other, .. } = &wanted.schedule.trigger {
-            let project = project.as_ref().unwrap_or(&flow.project).clone();
+            let project = project.as_deref().unwrap_or(&of.project).to_owned();
             self.behind.entry((project, other.clone())).or_default().insert(id);
         }
         known.wanted = Some(wanted);
@@ -326,8 +350,7 @@ impl Timetable {
         now: Timestamp,
         batch: &mut Batch,
     ) -> Result<(), Unfit> {
-        let name = (project.to_owned(), flow.to_owned(), name.to_owned());
-        let id = *self.by_name.get(&name).ok_or(Unfit::Unknown)?;
+        let id = self.id_of(project, flow, name).ok_or(Unfit::Unknown)?;
         let known = self.known.get_mut(&id).ok_or(Unfit::Unknown)?;
         match (&known.row.paused_by, is_paused) {
             (Some(by), true) => {
@@ -415,17 +438,14 @@ impl Timetable {
 
     /// The number of a schedule.
     pub(crate) fn id_of(&self, project: &str, flow: &str, name: &str) -> Option<i64> {
-        self.by_name.get(&(project.to_owned(), flow.to_owned(), name.to_owned())).copied()
+        self.by_name.get(&(project.into(), flow.into()))?.get(name).copied()
     }
 
     /// Schedules whose flow is loaded; all, or one by its number.
     pub(crate) fn in_effect(&self, only: Option<i64>) -> Vec<(i64, Arc<Schedule>)> {
-        let wanted =
-            |(id, known): (&i64, &Known)| Some((*id, Arc::clone(&known.wanted.as_ref()?.schedule)));
-        match only {
-            Some(id) => self.known.get_key_value(&id).and_then(wanted).into_iter().collect(),
-            None => self.known.iter().filter_map(wanted).collect(),
-        }
+        let all = only.map_or(self.known.range(..), |id| self.known.range(id..=id));
+        let wanted = |known: &Known| Some(Arc::clone(&known.wanted.as_ref()?.schedule));
+        all.filter_map(|(id, known)| Some((*id, wanted(known)?))).collect()
     }
 
     /// A schedule as it is kept.

@@ -8,6 +8,8 @@ mod bytes;
 mod commit;
 #[path = "store/fixture.rs"]
 mod fixture;
+#[path = "store/prune.rs"]
+mod prune;
 #[path = "store/read.rs"]
 mod read;
 #[path = "store/secrets.rs"]

@@ -45,6 +45,7 @@ jobs:
     uses: approve
     with: { message: Does it look well?, form: { share: { type: integer, min: 1, max: 100, description: Percent of the traffic } } }
   switch: { needs: [confirm], uses: command, with: { script: 'echo {{ jobs.confirm.outputs.share }} percent' } }
+notify: [{ on: [failed, asking], to: 'mail:ops@example.org' }]
 hooks:
   on-exit:
     tidy: { uses: noop }
@@ -181,7 +182,7 @@ fn a_person_does_it_all_in_a_browser() {
 }
 
 /// Every page: a name for its picture, and its address. Run 1 has failed, run 2 asks.
-const PAGES: [(&str, &str); 30] = [
+const PAGES: [(&str, &str); 32] = [
     ("login", "/login"),
     ("flows", "/flows"),
     ("flow", "/flows/web/release"),
@@ -204,6 +205,8 @@ const PAGES: [(&str, &str); 30] = [
     ("host", "/hosts/web/front"),
     ("asking", "/asking"),
     ("diagnoses", "/diagnoses"),
+    ("notices", "/notices"),
+    ("notices-waiting", "/notices?state=waiting"),
     ("entry", "/catalogue/HDFS-02"),
     ("users", "/users"),
     ("audit", "/audit"),

@@ -220,6 +220,77 @@ fn what_can_not_be_delivered_is_given_up_and_that_is_told() {
 }
 
 #[test]
+fn what_was_given_up_is_sent_again_by_whoever_may() {
+    let stage = Stage::new();
+    let post = Post::chat();
+    post.answers(r#"{"code":19021,"msg":"sign match fail"}"#);
+    set_secret(&stage, "webhook.ops", &format!("feishu+http://{}/{WORD}", post.address()));
+    stage.write("flows/tap/project.yaml", "name: tap\n");
+    stage.write(
+        "flows/tap/f.flow.yaml",
+        "name: f\nnotify: [{ on: [started, succeeded], to: 'webhook:ops', window: 0 }]\njobs: { a: { uses: noop } }\n",
+    );
+    let site = stage.site_with("127.0.0.1:0", &["flows"], &["--notices-for", "1s"]);
+    let admin = site.admin();
+    let asked = admin.post_json("/api/v1/flows/tap/f/runs", &json!({}));
+    assert_eq!(asked.status, 201, "{}", asked.body);
+    let given_up = until("both are given up", || {
+        let list = admin.get("/api/v1/notices?state=given-up").json()["items"].take();
+        (list.as_array().map(Vec::len) == Some(2)).then_some(list)
+    });
+    assert_eq!(given_up[0]["error"], "the webhook says no: 19021 sign match fail");
+    // A page at a time, none twice and none left out.
+    let first = admin.get("/api/v1/notices?limit=1").json();
+    let next = first["next"].as_str().expect("there is more");
+    let second = admin.get(&format!("/api/v1/notices?limit=1&cursor={next}")).json();
+    assert_eq!(json!([first["items"][0], second["items"][0]]), given_up);
+    assert!(second["next"].is_null(), "{second}");
+
+    let page = admin.get("/notices?state=given-up").body;
+    assert_eq!(page.matches("action=\"/notices/again\"").count(), 2, "{page}");
+    assert!(page.contains("[Weir] tap/f has started (run 1)"), "{page}");
+    assert!(page.contains("19021 sign match fail"), "{page}");
+    let token = |name: &str, project: &str, role: &str| {
+        let made = stage.weir(&["token", "add", name, "--role", role, "--project", project]);
+        assert_eq!(made.code, 0, "{}", made.err);
+        site.token(made.out.trim())
+    };
+    let viewer = token("looks", "tap", "viewer");
+    let page = viewer.get("/notices").body;
+    assert!(page.contains("has started") && !page.contains("/notices/again"), "{page}");
+    let other = token("elsewhere", "pond", "admin");
+    assert!(!other.get("/notices").body.contains("has started"));
+    assert_eq!(other.get("/api/v1/notices").json()["items"], json!([]));
+
+    post.answers(r#"{"code":0}"#);
+    let started =
+        given_up.as_array().expect("a list").iter().find(|one| one["reason"] == "started");
+    let started = started.expect("it is among them");
+    let named = json!({
+        "run": started["run"], "seq": started["seq"], "reason": "started", "to": "webhook:ops",
+    });
+    assert_eq!(viewer.post_json("/api/v1/notices/again", &named).status, 403);
+    assert_eq!(other.post_json("/api/v1/notices/again", &named).status, 404);
+    let before = post.letters().len();
+    let form = format!("run=1&seq={}&reason=started&to=webhook%3Aops", started["seq"]);
+    assert_eq!(admin.post("/notices/again", &form).status, 303);
+    until("it is delivered", || {
+        let list = admin.get("/api/v1/notices?state=delivered").json();
+        (list["items"][0]["reason"] == "started").then_some(())
+    });
+    assert_eq!(post.letters().len(), before + 1);
+    // What is delivered is not sent again, however often it is asked.
+    assert_eq!(admin.post_json("/api/v1/notices/again", &named).status, 409);
+    assert_eq!(post.letters().len(), before + 1);
+    let wrong = json!({ "run": 9, "seq": 1, "reason": "started", "to": "webhook:ops" });
+    assert_eq!(admin.post_json("/api/v1/notices/again", &wrong).status, 404);
+    assert_eq!(admin.get("/api/v1/notices?state=lost").status, 422);
+    assert!(admin.get("/audit").body.contains("notice.send-again"));
+    site.stop();
+    assert_hidden(&stage, WORD);
+}
+
+#[test]
 fn who_is_late_is_told_of_and_ended_if_the_flow_says_so() {
     let stage = Stage::new();
     let post = Post::chat();

@@ -65,7 +65,11 @@ fn each_role_may_use_exactly_its_addresses() {
     let flow = "jobs: { a: { uses: noop } }\n";
     stage.write("flows/quarry/project.yaml", "name: quarry\n");
     let weekly = "schedules: [{ id: weekly, cron: '0 0 4 ? * SUN' }]\n";
-    stage.write("flows/quarry/blasting.flow.yaml", format!("name: blasting\n{weekly}{flow}"));
+    let notify = "notify: [{ on: succeeded, to: 'webhook:nobody' }]\n";
+    stage.write(
+        "flows/quarry/blasting.flow.yaml",
+        format!("name: blasting\n{weekly}{notify}{flow}"),
+    );
     stage.write("flows/meadow/project.yaml", "name: meadow\n");
     stage.write("flows/meadow/mowing.flow.yaml", format!("name: mowing\n{flow}"));
     let site = stage.site(&["flows"]);

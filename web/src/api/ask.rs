@@ -190,7 +190,9 @@ async fn admit(site: &Site, me: &Who, mut request: Request) -> Result<Request, P
         }
         Request::SecretRemove { scope, .. } => me.must(Role::Admin, scope)?,
         // The number of a schedule does not say whose it is.
-        Request::Fires { .. } | Request::SecretList | Request::Verify => everywhere(me)?,
+        Request::Fires { .. } | Request::SecretList | Request::Verify | Request::Prune { .. } => {
+            everywhere(me)?;
+        }
         Request::People { by, .. } => {
             everywhere(me)?;
             by.clone_from(&me.name);
@@ -265,6 +267,7 @@ fn audit_line(request: &Request) -> Option<(String, String)> {
             line("schedule.resume", format!("{flow} {schedule}"))
         }
         Request::SecretSet { scope, name, .. } => line("secret.set", format!("{scope}/{name}")),
+        Request::Prune { preview: false } => line("runs.prune", "old runs".to_owned()),
         Request::SecretRemove { scope, name } => line("secret.remove", format!("{scope}/{name}")),
         Request::Wish { run, wish, .. } => {
             let of_task = |verb: &str, path: &str| line(verb, format!("run {run} {path}"));

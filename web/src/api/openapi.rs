@@ -2,6 +2,7 @@
 
 use axum::Json;
 use serde_json::{Map, Value, json};
+use weir_core::notice::Reason;
 
 use crate::api::people::MOST_DAYS;
 use crate::api::schedules::{MOST_AT_ONCE, MOST_TIMES, TIMES};
@@ -33,7 +34,7 @@ const fn said(
 }
 
 /// What can be asked as the command line does.
-const CALLED: [&str; 24] = [
+const CALLED: [&str; 26] = [
     "hello",
     "begin",
     "rerun",
@@ -57,6 +58,8 @@ const CALLED: [&str; 24] = [
     "secret-list",
     "secret-remove",
     "verify",
+    "notices",
+    "prune",
     "people",
 ];
 
@@ -228,6 +231,22 @@ const SAID: &[Said] = &[
         None,
         (200, Some("Catalogue")),
     ),
+    said(
+        "GET",
+        "/notices",
+        "Who was told of what, who is still to be told and who could not be, newest first",
+        &[("run", "integer"), ("state", "string"), ("cursor", "string"), ("limit", "integer")],
+        None,
+        (200, Some("Notices")),
+    ),
+    said(
+        "POST",
+        "/notices/again",
+        "Try once more to deliver a notice that was given up",
+        &[],
+        Some("Notice"),
+        (204, None),
+    ),
     said("GET", "/users", "Who may log in", &[], None, (200, Some("Users"))),
     said(
         "GET",
@@ -342,7 +361,7 @@ fn query(said: &Said, name: &str, kind: &str) -> Value {
         "limit" => {
             json!({ "type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE })
         }
-        "attempt" => json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
+        "attempt" | "run" => json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
         "after" if said.path.ends_with("/next") => {
             json!({ "type": "string", "format": "date-time" })
         }
@@ -353,6 +372,15 @@ fn query(said: &Said, name: &str, kind: &str) -> Value {
             json!({ "type": "string", "format": "date-time", "description": "the `next` of an earlier page" })
         }
         "tail" | "after" => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
+        "state" if said.path == "/notices" => {
+            json!({ "type": "string", "enum": ["waiting", "delivered", "given-up"] })
+        }
+        "cursor" if said.path == "/notices" => {
+            json!({
+                "type": "string", "pattern": "^[0-9]{1,18}[.][0-9]{1,18}[.][0-9]{1,2}[.][a-z]{1,80}$",
+                "description": "the `next` of an earlier page",
+            })
+        }
         "state" => json!({ "type": "string", "enum": STATES }),
         "cursor" if !["/flows", "/schedules"].contains(&said.path) => {
             json!({ "type": "string", "pattern": "^[0-9]{0,18}$", "description": "the `next` of an earlier page" })
@@ -441,6 +469,15 @@ fn schemas() -> Map<String, Value> {
                 "params": { "type": "object" },
                 "confirm": { "type": "array", "items": { "type": "string" }, "description": "the words against what the flow destroys" },
                 "only": texts, "from": texts, "skip": texts,
+            },
+        },
+        "Notice": {
+            "type": "object", "additionalProperties": false, "required": ["run", "seq", "reason", "to"],
+            "properties": {
+                "run": { "type": "integer", "minimum": 1, "maximum": u32::MAX },
+                "seq": { "type": "integer", "minimum": 1, "maximum": u32::MAX },
+                "reason": { "type": "string", "enum": Reason::ALL.map(Reason::name) },
+                "to": { "type": "string", "minLength": 1 },
             },
         },
         "Hook": {

@@ -46,6 +46,7 @@ pub(super) fn answers() -> Map<String, Value> {
         "NewTokenMade",
         object(json!({ "token": object(json!({ "name": text(), "value": text() })) })),
     );
+    add("Notices", list(notice()));
     add("Audit", list(audit_line()));
     add("Schedules", list(schedule()));
     add("Schedule", object(json!({ "schedule": schedule() })));
@@ -252,6 +253,14 @@ fn diagnosis_line() -> Value {
     object(json!({
         "run": number(), "attempt": number(), "signature": text(), "at": time(), "then": text(), "result": text_or_none(),
         "path": text_or_none(), "text": text_or_none(),
+    }))
+}
+
+fn notice() -> Value {
+    object(json!({
+        "run": number(), "seq": number(), "reason": text_or_none(), "to": text(), "project": text(), "flow": text_or_none(),
+        "subject": text_or_none(), "state": { "type": "string", "enum": ["waiting", "delivered", "given-up"] },
+        "tries": number(), "at": time(), "due_at": time(), "ended_at": time_or_none(), "error": text_or_none(),
     }))
 }
 

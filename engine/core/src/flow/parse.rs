@@ -48,6 +48,9 @@ impl<'a> Reader<'a> {
             self.retry_together(retry);
         }
         self.times_together(node);
+        if let Some(keep) = node.get("keep") {
+            self.keep_together(keep);
+        }
         if let Some(jobs) = node.entry("jobs")
             && matches!(&jobs.value.data, Data::Map(jobs) if jobs.is_empty())
         {
@@ -82,6 +85,11 @@ impl<'a> Reader<'a> {
             notify: node
                 .get("notify")
                 .map(|node| node.items().iter().map(notify).collect())
+                .unwrap_or_default(),
+            keep: node
+                .get("keep")
+                .map(settings::keep)
+                .or(project.defaults.keep)
                 .unwrap_or_default(),
             schedules,
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Limits, OnFailure, Recover, Retry, Text};
+use super::{Keep, Limits, OnFailure, Recover, Retry, Text};
 use crate::hosts::Login;
 
 /// A folder of flows: what they share.
@@ -49,6 +49,8 @@ pub struct Defaults {
     pub limits: Option<Limits>,
     /// For flows that say nothing.
     pub on_failure: Option<OnFailure>,
+    /// For flows that say nothing.
+    pub keep: Option<Keep>,
 }
 
 /// A machine that flows act on.

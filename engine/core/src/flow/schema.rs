@@ -61,6 +61,7 @@ fn flow() -> Schema {
             .optional("locks", texts("Things that one run at a time may work on."))
             .optional("notify", Schema::list(notify()).describe("Who is told of what."))
             .optional("hooks", hooks())
+            .optional("keep", keep())
             .required("jobs", Schema::reference("jobs").describe("The jobs."))
             .with("x-weir-hints", json!({
                 "env": "write `env` in each job, or under `defaults` in project.yaml for all of them",
@@ -114,6 +115,21 @@ fn concurrency() -> Schema {
             Schema::text().not_empty().describe("Counts runs with the same value apart."),
         )
         .describe("How many runs of this flow may move at once.")
+}
+
+/// Which runs of a flow are kept.
+fn keep() -> Schema {
+    Schema::object()
+        .optional("age", Schema::span().describe("Runs that have ended within so long are kept."))
+        .optional(
+            "runs",
+            Schema::integer()
+                .minimum(1)
+                .maximum(1_000_000)
+                .describe("So many of the last runs are kept."),
+        )
+        .not_empty()
+        .describe("Which runs are kept; all, if it is not written.")
 }
 
 fn on_failure() -> Schema {

@@ -16,20 +16,28 @@ pub(super) async fn list(
     state: Option<&str>,
     limit: u64,
 ) -> Result<Value, Problem> {
-    let state = match state {
-        None => None,
-        Some(name) => Some(NoticeState::named(name).ok_or_else(|| {
+    let filter = NoticeFilter { run: run.map(RunId), state: state_of(state)?, before: None };
+    let rows = handle.store().notices(&filter, limit).await?;
+    Ok(rows.iter().map(notice_view).collect())
+}
+
+/// A state of notices by its name, if one is said.
+///
+/// # Errors
+/// There is no such state.
+pub fn state_of(name: Option<&str>) -> Result<Option<NoticeState>, Problem> {
+    let named = |name| {
+        NoticeState::named(name).ok_or_else(|| {
             Problem::call(format!(
                 "there is no state `{name}` of notices\nhelp: use `waiting`, `delivered` or `given-up`"
             ))
-        })?),
+        })
     };
-    let filter = NoticeFilter { run: run.map(RunId), state, before: None };
-    let rows = handle.store().notices(&filter, limit).await?;
-    Ok(rows.iter().map(shown).collect())
+    name.map(named).transpose()
 }
 
-fn shown(row: &NoticeRow) -> Value {
+/// A notice, as people and programs see it.
+pub fn notice_view(row: &NoticeRow) -> Value {
     let message: Option<Message> = serde_json::from_str(&row.message).ok();
     let message = message.as_ref();
     json!({

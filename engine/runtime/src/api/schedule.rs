@@ -1,6 +1,8 @@
 //! What can be asked about schedules: which there are, when they are due, what became of due times; and to pause one or
 //! to make up for a span of dates.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use weir_core::schedule::{Edge, Schedule, read_time};
 use weir_core::time::Timestamp;
@@ -10,7 +12,7 @@ use crate::begin::BeginError;
 use crate::engine::{Handle, wall_clock};
 use crate::folders::with_calendars;
 use crate::library::{Loaded, Source};
-use crate::schedules::own_wanted;
+use crate::schedules::{Readies, own_wanted};
 
 /// So many runs may be made for a span of dates at once.
 const MOST_BACKFILLED: usize = 10_000;
@@ -33,7 +35,7 @@ async fn of_flow(
     handle: &Handle,
     flow: &str,
     name: Option<&str>,
-) -> Result<(Loaded, Vec<Schedule>), Problem> {
+) -> Result<(Loaded, Vec<Arc<Schedule>>), Problem> {
     let loaded = load(handle, flow).await?;
     let texts: crate::library::Texts =
         serde_json::from_str(&loaded.version.texts).unwrap_or_default();
@@ -48,10 +50,12 @@ async fn of_flow(
         }
     }
     let (project, of) = (&loaded.version.project, &loaded.version.flow);
-    for (id, own) in handle.own_schedules(project, of).await {
+    let own = handle.own_schedules(project, of).await;
+    let mut readies = Readies::new(handle.shared(), &loaded);
+    for (id, own) in own {
         if name.is_none_or(|name| name == id) {
-            let wanted = own_wanted(handle.shared(), &loaded, &texts.file, own);
-            found.extend(wanted.map(|wanted| Schedule::clone(&wanted.schedule)));
+            let wanted = own_wanted(&mut readies, &texts.file, own);
+            found.extend(wanted.map(|wanted| wanted.schedule));
         }
     }
     if found.is_empty() {
@@ -154,8 +158,8 @@ pub(super) async fn pause(
         let rows = handle.store().schedules().await?;
         let mut projects: Vec<String> = rows
             .into_iter()
-            .filter(|row| row.flow == flow && row.name == name && row.state != 2)
-            .map(|row| row.project)
+            .filter(|row| *row.flow == *flow && *row.name == *name && row.state != 2)
+            .map(|row| row.project.to_string())
             .collect();
         projects.dedup();
         if projects.len() > 1 {

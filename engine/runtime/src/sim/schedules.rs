@@ -33,8 +33,8 @@ impl Lab {
 
     fn load_of(loaded: &Loaded) -> Ask {
         let seal = |_: &weir_core::params::Values| "{}".to_owned();
-        let wanted = |schedule: &Schedule| Wanted {
-            schedule: Arc::new(schedule.clone()),
+        let wanted = |schedule: &Arc<Schedule>| Wanted {
+            schedule: Arc::clone(schedule),
             ready: Ready::new(loaded, schedule.params.clone(), schedule.confirm.clone(), &seal)
                 .map(Arc::new)
                 .or_else(|_| {
@@ -348,9 +348,9 @@ fn months(seed: u64) {
         }
     }
     let schedules: BTreeMap<&str, &Schedule> =
-        loaded.compiled.flow.schedules.iter().map(|one| (one.id.as_str(), one)).collect();
+        loaded.compiled.flow.schedules.iter().map(|one| (one.id.as_str(), &**one)).collect();
     for row in lab.schedules() {
-        let schedule = schedules[row.name.as_str()];
+        let schedule = schedules[&*row.name];
         let mut at = Timestamp::from_millis(begin);
         for fire in lab.fires(row.id) {
             assert_eq!(

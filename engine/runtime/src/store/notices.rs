@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row as _};
+use sqlx::{AssertSqlSafe, FromRow, Row as _};
 use weir_core::ids::RunId;
 use weir_core::time::Timestamp;
 
@@ -46,8 +46,33 @@ pub struct NoticeFilter {
     pub run: Option<RunId>,
     /// Only in this state.
     pub state: Option<NoticeState>,
-    /// Only those before this run and event.
-    pub before: Option<(i64, i64)>,
+    /// Only those behind this one in the list.
+    pub before: Option<NoticeKey>,
+}
+
+/// What tells a notice from all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoticeKey {
+    /// The run.
+    pub run: RunId,
+    /// The event of the run.
+    pub seq: i64,
+    /// The reason's number.
+    pub reason: u8,
+    /// Who is told.
+    pub receiver: String,
+}
+
+impl NoticeRow {
+    /// What tells it from all others.
+    pub fn key(&self) -> NoticeKey {
+        NoticeKey {
+            run: self.run,
+            seq: self.seq,
+            reason: self.reason,
+            receiver: self.receiver.clone(),
+        }
+    }
 }
 
 impl Store {
@@ -134,18 +159,37 @@ impl Store {
         filter: &NoticeFilter,
         limit: u64,
     ) -> Result<Vec<NoticeRow>, Error> {
-        let (run, seq) = filter.before.unwrap_or((i64::MAX, i64::MAX));
-        Ok(sqlx::query_as(
-            "SELECT * FROM notice WHERE (run, seq) < (?1, ?2) AND (?3 IS NULL OR run = ?3) AND (?4 IS NULL OR state = ?4)
-             ORDER BY run DESC, seq DESC, reason, receiver LIMIT ?5",
-        )
-            .bind(run)
-            .bind(seq)
+        let last = filter.before.clone().unwrap_or(NoticeKey {
+            run: RunId(i64::MAX),
+            seq: i64::MAX,
+            reason: u8::MAX,
+            receiver: String::new(),
+        });
+        Ok(sqlx::query_as(AssertSqlSafe(list_of(filter)))
+            .bind(last.run.0)
+            .bind(last.seq)
+            .bind(i64::from(last.reason))
+            .bind(last.receiver)
             .bind(filter.run.map(|run| run.0))
-            .bind(filter.state.map(|state| i64::from(state.code())))
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .fetch_all(self.inner.reader.get_sqlite_connection_pool())
             .await?)
+    }
+
+    /// One notice.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub async fn notice(&self, key: &NoticeKey) -> Result<Option<NoticeRow>, Error> {
+        Ok(sqlx::query_as(
+            "SELECT * FROM notice WHERE run = ? AND seq = ? AND reason = ? AND receiver = ?",
+        )
+        .bind(key.run.0)
+        .bind(key.seq)
+        .bind(i64::from(key.reason))
+        .bind(&key.receiver)
+        .fetch_optional(self.inner.reader.get_sqlite_connection_pool())
+        .await?)
     }
 
     /// Whether the last run of a flow before this one that ended by itself ended badly.
@@ -168,4 +212,16 @@ impl Store {
         .await?;
         Ok(state == Some(7))
     }
+}
+
+/// The list of notices that a filter asks for: from the row behind the last one seen (1 to 4) on, of a run (5), so many
+/// (6). States stand in its text, as an index on some rows is only taken if the text says that it wants just those.
+pub(super) fn list_of(filter: &NoticeFilter) -> String {
+    let state = filter.state.map_or(String::new(), |state| format!("state = {} AND", state.code()));
+    let run = filter.run.map_or("?5 IS NULL AND", |_| "run = ?5 AND");
+    format!(
+        "SELECT * FROM notice WHERE {state} {run} (run, seq) <= (?1, ?2)
+           AND ((run, seq) < (?1, ?2) OR (reason, receiver) > (?3, ?4))
+         ORDER BY run DESC, seq DESC, reason, receiver LIMIT ?6"
+    )
 }

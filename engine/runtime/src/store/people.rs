@@ -216,7 +216,7 @@ impl Store {
     /// # Errors
     /// None of them was kept.
     pub async fn change_people(&self, changes: Vec<Change>) -> Result<(), CommitError> {
-        self.order_all(super::Batch::default(), Vec::new(), changes).await
+        self.alone(self.order_all(super::Batch::default(), Vec::new(), changes)).await
     }
 
     /// Everybody who may log in, by name.

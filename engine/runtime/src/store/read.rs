@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, DbBackend, EntityTrait,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement, TransactionTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Select, Statement, TransactionTrait as _,
 };
 use weir_core::ids::{AttemptId, RunId, TaskIx};
 use weir_core::run::RecordKind;
@@ -44,6 +44,43 @@ pub struct DiagnosisFilter {
     pub run: Option<RunId>,
     /// Only of this signature.
     pub signature: Option<String>,
+}
+
+/// The list of runs that a filter asks for, newest first.
+pub(super) fn runs_of(filter: &RunFilter, before: Option<RunId>) -> Select<run::Entity> {
+    let which = Condition::all()
+        .add_option(filter.project.as_ref().map(|project| run::Column::Project.eq(project)))
+        .add_option(filter.flow.as_ref().map(|flow| run::Column::Flow.eq(flow)))
+        .add_option(filter.origin.map(|origin| run::Column::Origin.eq(origin)))
+        .add(run::Column::Id.lt(before.map_or(i64::MAX, |before| before.0)));
+    let which = match filter.state {
+        None => which,
+        // An index on some rows is only taken if the statement's text says that it wants just those.
+        Some(FAILED_RUN) => which.add(Expr::cust("\"run\".\"state\" = 7")),
+        Some(CANCELLED_RUN) => which.add(Expr::cust("\"run\".\"state\" = 8")),
+        Some(state) if state < FINAL_RUN => {
+            which.add(run::Column::EndedAt.is_null()).add(run::Column::State.eq(i64::from(state)))
+        }
+        Some(state) => which.add(run::Column::State.eq(i64::from(state))),
+    };
+    run::Entity::find().filter(which).order_by_desc(run::Column::Id)
+}
+
+/// The list of diagnoses that a filter asks for, newest run first.
+pub(super) fn diagnoses_of(
+    filter: &DiagnosisFilter,
+    before: Option<RunId>,
+) -> Select<diagnosis::Entity> {
+    let signature = filter.signature.as_ref();
+    let which = Condition::all()
+        .add_option(filter.run.map(|run| diagnosis::Column::Run.eq(run.0)))
+        .add_option(signature.map(|signature| diagnosis::Column::Signature.eq(signature)))
+        .add(diagnosis::Column::Run.lt(before.map_or(i64::MAX, |before| before.0)));
+    diagnosis::Entity::find()
+        .filter(which)
+        .order_by_desc(diagnosis::Column::Run)
+        .order_by_asc(diagnosis::Column::Task)
+        .order_by_asc(diagnosis::Column::Attempt)
 }
 
 fn rows<M, R: TryFrom<M, Error = Error>>(models: Vec<M>) -> Result<Vec<R>, Error> {
@@ -89,29 +126,7 @@ impl Store {
         before: Option<RunId>,
         limit: u64,
     ) -> Result<Vec<RunRow>, Error> {
-        let mut which = Condition::all()
-            .add_option(filter.project.as_ref().map(|project| run::Column::Project.eq(project)))
-            .add_option(filter.flow.as_ref().map(|flow| run::Column::Flow.eq(flow)))
-            .add_option(filter.origin.map(|origin| run::Column::Origin.eq(origin)))
-            .add_option(before.map(|before| run::Column::Id.lt(before.0)));
-        which = match filter.state {
-            None => which,
-            // An index on some rows is only taken if the statement's text says that it wants just those.
-            Some(FAILED_RUN) => which.add(Expr::cust("\"run\".\"state\" = 7")),
-            Some(CANCELLED_RUN) => which.add(Expr::cust("\"run\".\"state\" = 8")),
-            Some(state) if state < FINAL_RUN => which
-                .add(run::Column::EndedAt.is_null())
-                .add(run::Column::State.eq(i64::from(state))),
-            Some(state) => which.add(run::Column::State.eq(i64::from(state))),
-        };
-        rows(
-            run::Entity::find()
-                .filter(which)
-                .order_by_desc(run::Column::Id)
-                .limit(limit)
-                .all(&self.inner.reader)
-                .await?,
-        )
+        rows(runs_of(filter, before).limit(limit).all(&self.inner.reader).await?)
     }
 
     /// The tasks of a run that have moved, by number.
@@ -173,25 +188,7 @@ impl Store {
         before: Option<RunId>,
         limit: u64,
     ) -> Result<Vec<DiagnosisRow>, Error> {
-        let which = Condition::all()
-            .add_option(filter.run.map(|run| diagnosis::Column::Run.eq(run.0)))
-            .add_option(
-                filter
-                    .signature
-                    .as_ref()
-                    .map(|signature| diagnosis::Column::Signature.eq(signature)),
-            )
-            .add_option(before.map(|before| diagnosis::Column::Run.lt(before.0)));
-        rows(
-            diagnosis::Entity::find()
-                .filter(which)
-                .order_by_desc(diagnosis::Column::Run)
-                .order_by_asc(diagnosis::Column::Task)
-                .order_by_asc(diagnosis::Column::Attempt)
-                .limit(limit)
-                .all(&self.inner.reader)
-                .await?,
-        )
+        rows(diagnoses_of(filter, before).limit(limit).all(&self.inner.reader).await?)
     }
 
     /// All diagnoses of a run, by task and attempt.
@@ -216,8 +213,11 @@ impl Store {
     /// How often each signature was met, and how that ended.
     pub async fn signature_counts(&self) -> Result<Vec<SignatureCount>, Error> {
         let counts: Vec<(String, i64, i64, i64)> = sqlx::query_as(
-            "SELECT signature, count(*), count(*) FILTER (WHERE result = 'cured'), count(*) FILTER (WHERE result <> 'cured')
-             FROM diagnosis GROUP BY signature ORDER BY signature",
+            "SELECT signature, sum(met), sum(cured), sum(not_cured) FROM (
+               SELECT signature, count(*) AS met, count(*) FILTER (WHERE result = 'cured') AS cured,
+                 count(*) FILTER (WHERE result <> 'cured') AS not_cured FROM diagnosis GROUP BY signature
+               UNION ALL SELECT signature, met, cured, not_cured FROM past_signature)
+             GROUP BY signature ORDER BY signature",
         )
         .fetch_all(self.inner.reader.get_sqlite_connection_pool())
         .await?;

@@ -1,6 +1,7 @@
 //! What the store keeps, as values. Rows are the truth the engine recovers from; events are the proof.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use weir_core::ids::{RunId, TaskIx};
@@ -224,21 +225,21 @@ pub struct FlowRow {
     pub at: Timestamp,
 }
 
-/// A schedule of a flow.
+/// A schedule of a flow. Texts are shared: there may be very many in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleRow {
     /// Its number.
     pub id: i64,
     /// The project, or empty.
-    pub project: String,
+    pub project: Arc<str>,
     /// The flow.
-    pub flow: String,
+    pub flow: Arc<str>,
     /// Its id within the flow.
-    pub name: String,
+    pub name: Arc<str>,
     /// The flow version that says so.
-    pub version: String,
+    pub version: Arc<str>,
     /// What it says, for people and to be told apart.
-    pub spec: String,
+    pub spec: Arc<str>,
     /// [`ScheduleState`] as its code.
     pub state: u8,
     /// Who paused it, if it is paused.
@@ -254,7 +255,7 @@ pub struct ScheduleRow {
     /// When it was first seen.
     pub at: Timestamp,
     /// What a person wrote who added it; `None` if the flow's file has it.
-    pub own: Option<OwnSchedule>,
+    pub own: Option<Arc<OwnSchedule>>,
 }
 
 /// A schedule that a person has added.

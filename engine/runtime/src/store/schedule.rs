@@ -1,6 +1,7 @@
 //! What can be asked of the store about flows that are loaded, their schedules and due times.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
@@ -98,11 +99,11 @@ impl From<Schedule> for ScheduleRow {
     fn from(row: Schedule) -> Self {
         Self {
             id: row.id,
-            project: row.project,
-            flow: row.flow,
-            name: row.name,
-            version: row.version,
-            spec: row.spec,
+            project: row.project.into(),
+            flow: row.flow.into(),
+            name: row.name.into(),
+            version: row.version.into(),
+            spec: row.spec.into(),
             state: row.state,
             paused_by: row.paused_by,
             paused_at: row.paused_at.map(Timestamp::from_millis),
@@ -110,7 +111,7 @@ impl From<Schedule> for ScheduleRow {
             next_due: row.next_due.map(Timestamp::from_millis),
             seq: row.seq,
             at: Timestamp::from_millis(row.at),
-            own: row.own.zip(row.added_by).map(|(text, by)| OwnSchedule { text, by }),
+            own: row.own.zip(row.added_by).map(|(text, by)| Arc::new(OwnSchedule { text, by })),
         }
     }
 }
@@ -268,13 +269,14 @@ impl Store {
     /// # Errors
     /// The store can't be read.
     pub async fn has_fired(&self, schedule: i64, cause: &str) -> Result<bool, Error> {
-        let row: Option<i64> =
-            sqlx::query_scalar("SELECT due_at FROM fire WHERE schedule = ? AND cause = ?")
-                .bind(schedule)
-                .bind(cause)
-                .fetch_optional(self.inner.reader.get_sqlite_connection_pool())
-                .await?;
-        Ok(row.is_some())
+        Ok(sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM fire WHERE schedule = ?1 AND cause = ?2)
+                 OR EXISTS (SELECT 1 FROM past_cause WHERE schedule = ?1 AND cause = ?2)",
+        )
+        .bind(schedule)
+        .bind(cause)
+        .fetch_one(self.inner.reader.get_sqlite_connection_pool())
+        .await?)
     }
 
     /// What happened to a schedule, in order.

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::checkpoint::Checkpoints;
 use super::faults::{Fault, Faults, Point};
 use super::people::Change;
+use super::prune::Removal;
 use super::rows::{Batch, SecretRow};
 use super::table::{self, Row, Values};
 use super::{CommitError, Trouble, connect};
@@ -40,6 +41,7 @@ pub(super) struct Order {
     pub(super) batch: Batch,
     pub(super) secrets: Vec<SecretChange>,
     pub(super) people: Vec<Change>,
+    pub(super) removals: Vec<Removal>,
     /// Taken when the caller is told.
     pub(super) done: Option<Done>,
 }
@@ -249,6 +251,11 @@ impl Writer {
             self.count(1, 1);
             change.write(self.connection()?)?;
         }
+        // As does what is removed, some hundred runs at once.
+        for removal in orders.iter().flat_map(|order| &order.removals) {
+            self.count(1, 1);
+            removal.write(self.connection()?)?;
+        }
         match self.faults.at(Point::BeforeCommit) {
             Fault::None => {}
             Fault::Fail(trouble) => {
@@ -315,7 +322,7 @@ struct Died;
 
 impl Order {
     pub(super) fn new(batch: Batch, secrets: Vec<SecretChange>, done: Done) -> Self {
-        Self { batch, secrets, people: Vec::new(), done: Some(done) }
+        Self { batch, secrets, people: Vec::new(), removals: Vec::new(), done: Some(done) }
     }
 
     fn tell(mut self) {

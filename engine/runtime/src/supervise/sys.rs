@@ -10,9 +10,9 @@ pub(crate) use file::{
     punch_hole, reserve_low_fds, set_pipe_size, take_fd, try_lock,
 };
 pub(crate) use process::{
-    Limit, PidFd, Status, become_subreaper, become_user, child_signals, exec, group_is_alive,
-    ignore_terminal_signals, is_root, lookup_user, new_session, reap, session_of, set_limit,
-    wait_for,
+    Limit, PidFd, Status, become_subreaper, become_user, child_signals, exec, give_back_memory,
+    group_is_alive, ignore_terminal_signals, is_root, lookup_user, new_session, reap, session_of,
+    set_limit, wait_for,
 };
 pub(crate) use socket::{accept, connect, listen, receive, send, shut_down, watch};
 pub(crate) use spawn::{Spawn, Spawner};

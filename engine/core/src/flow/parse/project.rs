@@ -16,6 +16,9 @@ impl Reader<'_> {
         if let Some(retry) = node.get("defaults").and_then(|node| node.get("retry")) {
             self.retry_together(retry);
         }
+        if let Some(keep) = node.get("defaults").and_then(|node| node.get("keep")) {
+            self.keep_together(keep);
+        }
         let defaults = node.get("defaults").map(|node| self.defaults(node)).unwrap_or_default();
         let inherited = Inherited::from_project(&defaults);
         let secrets = node.get("secrets").map(Node::items).unwrap_or_default().iter();
@@ -67,6 +70,7 @@ impl Reader<'_> {
                 limits
             }),
             on_failure: node.get("on-failure").and_then(|node| named(node, on_failure)),
+            keep: node.get("keep").map(settings::keep),
         }
     }
 

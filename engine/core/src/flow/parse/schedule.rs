@@ -1,5 +1,7 @@
 //! Schedules: what each key says, whether the keys fit each other, and whether there is any time at all that they mean.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -27,15 +29,15 @@ const OF_TIMES: [&str; 8] =
 
 impl Reader<'_> {
     /// The schedules of a list.
-    pub(super) fn schedules(&mut self, list: &Node, params: &[Param]) -> Vec<Schedule> {
-        let mut seen: Vec<(&str, Place)> = Vec::new();
+    pub(super) fn schedules(&mut self, list: &Node, params: &[Param]) -> Vec<Arc<Schedule>> {
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
         for (id, place) in list
             .items()
             .iter()
             .filter_map(|item| item.get("id"))
             .filter_map(|id| Some((id.text()?, id.place)))
         {
-            if seen.iter().any(|(known, _)| *known == id) {
+            if !seen.insert(id) {
                 self.mistake(
                     place,
                     "duplicate-name",
@@ -43,9 +45,9 @@ impl Reader<'_> {
                     Some("give it another `id`".to_owned()),
                 );
             }
-            seen.push((id, place));
         }
-        list.items().iter().filter_map(|item| self.schedule(item, params)).collect()
+        let schedules = list.items().iter();
+        schedules.filter_map(|item| self.schedule(item, params).map(Arc::new)).collect()
     }
 
     /// A schedule that stands alone, and is kept as it was written.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Reader, one_or_many};
-use crate::flow::{Defaults, Late, LateThen, Limits, Retry, Rolling, Text};
+use crate::flow::{Defaults, Keep, Late, LateThen, Limits, Retry, Rolling, Text};
 use crate::outcome::ErrorClass;
 use crate::size::parse_size;
 use crate::time::parse_span;
@@ -28,7 +28,7 @@ pub(crate) struct Inherited {
 impl Inherited {
     /// What the project says for all jobs.
     pub(crate) fn from_project(defaults: &Defaults) -> Self {
-        let Defaults { retry, timeout, grace, env, working_dir, run_as, limits, on_failure: _ } =
+        let Defaults { retry, timeout, grace, env, working_dir, run_as, limits, .. } =
             defaults.clone();
         Self {
             retry: Arc::new(retry.unwrap_or_default()),
@@ -163,6 +163,11 @@ pub(super) fn rolling(node: &Node) -> Rolling {
         pause: node.get("pause").and_then(span),
         max_failures: node.get("max-failures").and_then(whole).unwrap_or(1).max(1),
     }
+}
+
+/// Which runs are kept.
+pub(super) fn keep(node: &Node) -> Keep {
+    Keep { age: node.get("age").and_then(span), runs: node.get("runs").and_then(whole) }
 }
 
 /// When something counts as late.

@@ -107,6 +107,20 @@ impl Reader<'_> {
         }
     }
 
+    /// Who writes 0 means that there is no bound, and would lose all runs.
+    pub(super) fn keep_together(&mut self, keep: &Node) {
+        if let Some(age) =
+            keep.get("age").filter(|node| span(node).is_some_and(|age| age.is_zero()))
+        {
+            self.mistake(
+                age.place,
+                "out-of-range",
+                "an `age` of 0 keeps nothing".to_owned(),
+                Some("write how long runs are kept, such as `90d`, or remove `age`".to_owned()),
+            );
+        }
+    }
+
     /// A longest wait must not be shorter than the first.
     pub(super) fn retry_together(&mut self, retry: &Node) {
         let (Some(delay), Some(longest)) = (retry.get("delay"), retry.entry("max-delay")) else {

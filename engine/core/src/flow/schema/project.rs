@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::recover::recover;
-use super::{name, names_like, on_failure, one_or_many, plain, scalar_text, with_shapes, words};
+use super::{
+    keep, name, names_like, on_failure, one_or_many, plain, scalar_text, with_shapes, words,
+};
 use crate::schema::{NAME, Schema};
 
 /// What the name of a host matches.
@@ -78,6 +80,7 @@ fn defaults() -> Schema {
         .optional("run-as", Schema::text().not_empty().describe("The user to work as."))
         .optional("limits", Schema::reference("limits"))
         .optional("on-failure", on_failure())
+        .optional("keep", keep())
         .describe("What each job of its flows has unless it says otherwise.")
 }
 

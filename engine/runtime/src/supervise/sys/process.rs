@@ -41,6 +41,16 @@ pub(crate) fn become_subreaper() -> io::Result<()> {
     Ok(())
 }
 
+/// Gives memory that was freed back to the system. The allocator keeps what lies between pieces that are in use: after
+/// much was read that is most of it.
+pub(crate) fn give_back_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: no pointers; it may be called at any time and from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Leaves the session of who started this process; no error if it leads one already.
 pub(crate) fn new_session() {
     // SAFETY: no arguments.

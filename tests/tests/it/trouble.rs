@@ -1,0 +1,166 @@
+//! A server that can't write for a while, seen through its pages: it says so, jobs go on, nothing is lost.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use weir_tests::{Disk, Site, Stage, Visitor, until};
+
+/// So many jobs work meanwhile.
+const JOBS: usize = 20;
+
+/// A flow whose jobs all wait for the file `go`, and one that is over at once.
+fn stage() -> Stage {
+    let stage = Stage::new();
+    let dir = stage.path().display();
+    let script = format!(
+        "touch {dir}/{{{{ item }}}}.began; until [ -e {dir}/go ]; do sleep 0.02; done; touch {dir}/{{{{ item }}}}.over"
+    );
+    stage.write("flows/tap/project.yaml", "name: tap\n");
+    stage.write(
+        "flows/tap/many.flow.yaml",
+        format!(
+            "name: many\njobs:\n  each: {{ foreach: 'range({JOBS}) | list', uses: command, with: {{ script: '{script}' }} }}\n"
+        ),
+    );
+    stage.write("flows/tap/hello.flow.yaml", "name: hello\njobs: { a: { uses: noop } }\n");
+    stage
+}
+
+fn serve(stage: &Stage) -> (Site, Visitor) {
+    let site = stage.site_with("127.0.0.1:0", &["flows"], &["--slots", "20"]);
+    let admin = site.admin();
+    (site, admin)
+}
+
+fn begin(visitor: &Visitor, flow: &str) -> i64 {
+    let answer = visitor.post_json(&format!("/api/v1/flows/tap/{flow}/runs"), &json!({}));
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    answer.json()["run"]["id"].as_i64().expect("a run")
+}
+
+fn all_are(stage: &Stage, what: &str) {
+    until(what, || {
+        let is = |n| stage.path().join(format!("{n}.{what}")).exists();
+        (0..JOBS).all(is).then_some(())
+    });
+}
+
+fn ended(visitor: &Visitor, run: i64) -> Value {
+    until("the run has ended", || {
+        let run = visitor.get(&format!("/api/v1/runs/{run}")).json()["run"].take();
+        run["ended_at"].is_string().then_some(run)
+    })
+}
+
+fn fill(disk: &Disk) {
+    let mut filler = fs::File::create(disk.path().join("filler")).expect("made");
+    let block = [1; 4096];
+    while filler.write_all(&block).is_ok() {}
+}
+
+/// What the server says of itself while it can't write, and that it still shows what there is.
+fn says_so(admin: &Visitor, run: i64) {
+    until("it says that it can't write", || {
+        let page = admin.get("/runs").body;
+        page.contains("write just now").then_some(())
+    });
+    let system = admin.get("/system").body;
+    assert!(system.contains("write:"), "{system}");
+    assert_eq!(admin.get("/readyz").status, 503);
+    assert_eq!(admin.get("/healthz").status, 200);
+    let shown = admin.get(&format!("/runs/{run}"));
+    assert_eq!(shown.status, 200);
+    assert!(shown.body.contains("data-state=\"running\""), "{}", shown.body);
+}
+
+fn is_well_again(admin: &Visitor) {
+    until("it is well again", || (admin.get("/readyz").status == 200).then_some(()));
+    assert!(!admin.get("/runs").body.contains("write just now"));
+    assert!(admin.get("/system").body.contains("All is well"));
+}
+
+#[test]
+fn a_full_disk_is_told_on_every_page_and_twenty_jobs_go_on() {
+    let stage = stage();
+    let disk = stage.small_disk("home", 64 << 20);
+    let (site, admin) = serve(&stage);
+    let run = begin(&admin, "many");
+    all_are(&stage, "began");
+    fill(&disk);
+    // Nothing moves by itself just now: what is asked needs room.
+    let asker = admin.clone();
+    let asked = std::thread::spawn(move || {
+        let mut begun = Vec::new();
+        while begun.len() < 200 {
+            begun.push(begin(&asker, "hello"));
+        }
+        begun
+    });
+    says_so(&admin, run);
+    stage.write("go", "");
+    all_are(&stage, "over");
+    fs::remove_file(disk.path().join("filler")).expect("removed");
+    let begun = asked.join().expect("each was answered at last");
+    is_well_again(&admin);
+    for run in &begun {
+        assert_eq!(ended(&admin, *run)["state"], "succeeded");
+    }
+    let shown = ended(&admin, run);
+    let tasks = shown["tasks"].as_array().expect("tasks");
+    assert_eq!(tasks.len(), JOBS + 1, "{shown:#}");
+    for task in &tasks[1..] {
+        // Its end could not be written where the disk was full: then it is lost, never a success that was not, and it was
+        // not begun again.
+        let state = task["state"].as_str().unwrap_or_default();
+        assert!(["succeeded", "lost"].contains(&state), "{task:#}");
+        assert_eq!(task["attempts"].as_array().map(Vec::len), Some(1), "{task:#}");
+    }
+    // Who could not log in while there was no room can now.
+    assert!(site.log_in("admin", weir_tests::PASSWORD).is_some());
+    site.stop();
+    stage.verify();
+    stage.wait_until_empty();
+}
+
+#[test]
+fn a_database_that_is_gone_for_a_while_is_told_and_twenty_jobs_go_on() {
+    let stage = stage();
+    let (site, admin) = serve(&stage);
+    let run = begin(&admin, "many");
+    all_are(&stage, "began");
+    let program = "import sqlite3, sys\n\
+                   db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)\n\
+                   db.execute('begin immediate')\n\
+                   print('held', flush=True)\n\
+                   sys.stdin.read()\n";
+    let mut thief = Command::new("python3")
+        .args(["-c", program])
+        .arg(stage.home().join("weir.db"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3");
+    let mut word = [0; 5];
+    thief.stdout.take().expect("piped").read_exact(&mut word).expect("it says so");
+    let asker = admin.clone();
+    let asked = std::thread::spawn(move || begin(&asker, "hello"));
+    says_so(&admin, run);
+    stage.write("go", "");
+    all_are(&stage, "over");
+    // Their ends are known and wait, too; who looks sees them as they were kept last.
+    assert_eq!(admin.get(&format!("/api/v1/runs/{run}")).json()["run"]["state"], "running");
+    drop(thief.stdin.take());
+    assert!(thief.wait().expect("our child").success());
+    is_well_again(&admin);
+    let hello = asked.join().expect("it was answered at last");
+    assert_eq!(ended(&admin, hello)["state"], "succeeded");
+    let shown = ended(&admin, run);
+    assert_eq!(shown["state"], "succeeded", "{shown:#}");
+    let tasks = shown["tasks"].as_array().expect("tasks");
+    assert!(tasks[1..].iter().all(|task| task["attempts"].as_array().map(Vec::len) == Some(1)));
+    site.stop();
+    stage.verify();
+    stage.wait_until_empty();
+}
