@@ -914,7 +914,17 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ("Hosts", &["hosts"]),
     (
         "Keeping house",
-        &["secret", "user", "token", "verify", "backup", "restore", "doctor", "completions"],
+        &[
+            "secret",
+            "user",
+            "token",
+            "prune",
+            "verify",
+            "backup",
+            "restore",
+            "doctor",
+            "completions",
+        ],
     ),
 ];
 

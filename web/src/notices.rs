@@ -1,5 +1,7 @@
 //! The notices that somebody may see, and having one sent again: for pages and programs alike.
 
+use std::num::NonZeroU32;
+
 use serde::Deserialize;
 use weir_core::ids::RunId;
 use weir_core::notice::Reason;
@@ -20,7 +22,7 @@ const HIDDEN: usize = 20;
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
-    pub(crate) run: Option<i64>,
+    pub(crate) run: Option<NonZeroU32>,
     pub(crate) state: Option<String>,
     pub(crate) cursor: Option<String>,
     pub(crate) limit: Option<u64>,
@@ -44,7 +46,7 @@ pub(crate) async fn seen(
     limit: u64,
 ) -> Result<(Vec<NoticeRow>, Option<String>), PageError> {
     let mut filter = NoticeFilter {
-        run: asked.run.map(RunId),
+        run: asked.run.map(|run| RunId(i64::from(run.get()))),
         state: state_of(asked.state.as_deref())?,
         before: asked.cursor.as_deref().map(key_of).transpose()?,
     };
@@ -92,13 +94,19 @@ fn cursor_of(key: &NoticeKey) -> String {
 }
 
 fn key_of(cursor: &str) -> Result<NoticeKey, PageError> {
+    fn number<T: std::str::FromStr>(part: Option<&str>, digits: usize) -> Option<T> {
+        let is_number = |part: &&str| {
+            (1..=digits).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        part.filter(is_number)?.parse().ok()
+    }
     let read = || {
         let mut parts = cursor.splitn(4, '.');
         Some(NoticeKey {
-            run: RunId(parts.next()?.parse().ok()?),
-            seq: parts.next()?.parse().ok()?,
-            reason: parts.next()?.parse().ok()?,
-            receiver: parts.next()?.to_owned(),
+            run: RunId(number(parts.next(), 18)?),
+            seq: number(parts.next(), 18)?,
+            reason: number(parts.next(), 2)?,
+            receiver: parts.next().filter(|receiver| !receiver.is_empty())?.to_owned(),
         })
     };
     read().ok_or_else(|| PageError::bad("a cursor is the `next` of an earlier page"))
@@ -114,7 +122,9 @@ mod tests {
             NoticeKey { run: RunId(7), seq: 12, reason: 2, receiver: "mail:a.b@c.org".to_owned() };
         assert_eq!(cursor_of(&key), "7.12.2.mail:a.b@c.org");
         assert_eq!(key_of("7.12.2.mail:a.b@c.org").expect("a cursor"), key);
-        for wrong in ["", "7", "7.x.2.mail:a", "7.12.2", "7.12.999.mail:a"] {
+        for wrong in
+            ["", "7", "7.x.2.mail:a", "7.12.2", "7.12.999.mail:a", "+7.12.2.mail:a", "7.12.2."]
+        {
             assert!(key_of(wrong).is_err(), "{wrong}");
         }
     }

@@ -377,7 +377,7 @@ fn query(said: &Said, name: &str, kind: &str) -> Value {
         }
         "cursor" if said.path == "/notices" => {
             json!({
-                "type": "string", "pattern": "^[0-9]{1,18}[.][0-9]{1,18}[.][0-9]{1,2}[.][a-z]{1,80}$",
+                "type": "string", "pattern": "^[0-9]{1,18}[.][0-9]{1,18}[.][0-9]{1,2}[.].",
                 "description": "the `next` of an earlier page",
             })
         }
