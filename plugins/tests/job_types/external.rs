@@ -149,10 +149,17 @@ async fn what_is_no_job_type_is_told() {
     assert_eq!(problems.len(), 1, "a file is no folder");
 }
 
-/// Waits for a process that was told to end: until nobody has reaped it, it is still listed.
-fn is_gone(pid: &str) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-    stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" Z"))
+/// Waits for a process that was killed, and says whether it went: a kill is on its way for a moment, and what nobody has
+/// reaped is still listed.
+async fn is_gone(pid: &str) -> bool {
+    for _ in 0..200 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        if stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" Z")) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
 }
 
 #[tokio::test]
@@ -160,11 +167,13 @@ async fn one_that_hangs_is_ended_with_all_it_began() {
     let plugins = tempfile::tempdir().expect("a temporary folder can be made");
     let script = "#!/bin/sh\ncd \"${0%/*}\"\nsleep 1000 &\necho $! >pid\nwait\n";
     write(plugins.path(), "hang", script, 0o755);
-    let (types, problems) = external_within(plugins.path(), short()).await;
+    // Long enough to write its number on a busy machine.
+    let bounds = Bounds { describe: Duration::from_secs(5), ..short() };
+    let (types, problems) = external_within(plugins.path(), bounds).await;
     assert!(types.is_empty());
-    assert_eq!(problems[0].message, "it did not answer `describe` within 1s");
+    assert_eq!(problems[0].message, "it did not answer `describe` within 5s");
     let pid = fs::read_to_string(plugins.path().join("pid")).expect("it wrote it in time");
-    assert!(is_gone(&pid), "{pid}");
+    assert!(is_gone(&pid).await, "{pid}");
 }
 
 /// A type that does as its setting `how` says; each call also leaves a mark.
@@ -295,7 +304,7 @@ async fn a_cancelled_follow_is_ended() {
         moody.moody.cancel(Some(&handle), &with, &stage.cx).await
     });
     assert_eq!((told.as_str(), cancelled), ("cancelled", Ok(())));
-    assert!(is_gone(&fs::read_to_string(&hangs).expect("it wrote its number")));
+    assert!(is_gone(&fs::read_to_string(&hangs).expect("it wrote its number")).await);
     assert_eq!(moody.calls(), "start follow cancel");
 
     let with = json!({ "cancel": "crash" });
