@@ -16,7 +16,7 @@ test:
 	@[ "$(NEEDS)" = skip ] || scripts/install-test-needs
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-fail-fast
 	@if command -v cargo-deny >/dev/null 2>&1; then $(CARGO) deny --offline check bans licenses sources; \
 	else echo "cargo-deny is not here: licences and banned crates were not checked"; fi
 
