@@ -214,6 +214,11 @@ fn pattern(path: &str) -> String {
     word
 }
 
+/// Whether a path leads from the root straight to a file.
+fn is_straight(path: &str) -> bool {
+    path.starts_with('/') && path.split('/').all(|part| part != "..")
+}
+
 #[async_trait]
 impl JobType for Fetch {
     fn name(&self) -> &'static str {
@@ -262,15 +267,7 @@ impl JobType for Fetch {
     }
 
     fn check(&self, with: &Value) -> Vec<Fault> {
-        let paths: Vec<&str> = match with.get("paths") {
-            Some(Value::String(path)) => vec![path],
-            Some(Value::Array(paths)) => paths.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
-        let bad = paths.into_iter().find(|path| {
-            !settings::is_template(path)
-                && (!path.starts_with('/') || path.split('/').any(|part| part == ".."))
-        });
+        let bad = settings::fixed_texts(with, "paths").into_iter().find(|path| !is_straight(path));
         bad.map(|path| {
             settings::fault(
                 "/paths",
@@ -302,7 +299,7 @@ impl JobType for Fetch {
     async fn start(&self, with: &Value, cx: &AttemptContext) -> Result<Handle, JobError> {
         let settings: Settings = settings::read(with, &cx.secrets)?;
         for path in settings.paths.into_vec() {
-            if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
+            if !is_straight(&path) {
                 return Err(settings::wrong(format!(
                     "`{path}` does not lead from the root straight to a file"
                 )));

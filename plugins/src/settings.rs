@@ -39,6 +39,16 @@ pub(crate) fn fixed<'a>(with: &'a Value, pointer: &str) -> Option<&'a str> {
     with.pointer(pointer).and_then(Value::as_str).filter(|text| !is_template(text))
 }
 
+/// The texts of the setting `name`, one or a list, that hold no templates.
+pub(crate) fn fixed_texts<'a>(with: &'a Value, name: &str) -> Vec<&'a str> {
+    let texts: Vec<&str> = match with.get(name) {
+        Some(Value::String(text)) => vec![text],
+        Some(Value::Array(texts)) => texts.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    texts.into_iter().filter(|text| !is_template(text)).collect()
+}
+
 /// Something wrong with the setting at `pointer`.
 pub(crate) fn fault(pointer: &str, message: impl Into<String>, help: &str) -> Fault {
     let help = (!help.is_empty()).then(|| help.to_owned());

@@ -139,12 +139,7 @@ impl Change for Package {
     }
 
     fn check(with: &Value) -> Vec<Fault> {
-        let names: Vec<&str> = match with.get("name") {
-            Some(Value::String(name)) => vec![name],
-            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
-        let bad = names.into_iter().find(|name| !settings::is_template(name) && !is_package(name));
+        let bad = settings::fixed_texts(with, "name").into_iter().find(|name| !is_package(name));
         bad.map(|name| {
             settings::fault(
                 "/name",

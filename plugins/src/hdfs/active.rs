@@ -8,7 +8,7 @@ use weir_core::job_type::{Fault, JobError};
 use weir_core::schema::Schema;
 use weir_core::secret::Secret;
 
-use super::program::{self, ASK, is_word};
+use super::program::{self, is_word};
 use crate::change::{Change, assign};
 use crate::settings::{self, Span};
 
@@ -137,12 +137,8 @@ impl Change for Active {
             return Err(settings::wrong(format!("`{wanted}` is no name of a name node")));
         }
         let seconds = settings.within.map_or(60, |within| within.0.as_secs());
-        let values = assign(&[
-            ("wanted", &wanted),
-            ("seconds", &seconds.to_string()),
-            ("program", settings.program.as_deref().unwrap_or("hdfs")),
-            ("conf", settings.conf.as_deref().unwrap_or_default()),
-        ]);
-        Ok(format!("{values}{ASK}{SCRIPT}"))
+        let values = assign(&[("wanted", &wanted), ("seconds", &seconds.to_string())]);
+        let ask = program::ask(settings.program.as_deref(), settings.conf.as_deref());
+        Ok(format!("{values}{ask}{SCRIPT}"))
     }
 }

@@ -193,14 +193,9 @@ impl JobType for Dir {
 
     fn check(&self, with: &Value) -> Vec<Fault> {
         let mut faults = names::check(with);
-        let paths: Vec<&str> = match with.get("path") {
-            Some(Value::String(path)) => vec![path],
-            Some(Value::Array(paths)) => paths.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
-        let paths = paths.into_iter().filter(|path| !settings::is_template(path));
         faults.extend(
-            paths
+            settings::fixed_texts(with, "path")
+                .into_iter()
                 .filter_map(|path| check_path(path).err())
                 .map(|why| settings::fault("/path", why, "")),
         );

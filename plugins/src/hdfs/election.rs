@@ -3,29 +3,17 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::Value;
 use weir_core::job_type::{Fault, JobError};
 use weir_core::schema::Schema;
 use weir_core::secret::Secret;
 
-use super::program::{self, ASK};
-use crate::change::{Change, assign};
+use super::program::{self, Plain};
+use crate::change::Change;
 use crate::settings;
 
 /// The change that the job type `hdfs.election` brings about.
 pub struct Election;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Settings {
-    #[serde(rename = "hosts")]
-    _hosts: Option<Value>,
-    #[serde(rename = "become")]
-    _become: Option<Value>,
-    program: Option<String>,
-    conf: Option<String>,
-}
 
 const SCRIPT: &str = r#"
 if [ "$mode" = plan ] && { ! there_is || [ -z "$(conf_of ha.zookeeper.quorum)" ]; }; then
@@ -83,11 +71,7 @@ impl Change for Election {
     }
 
     fn script(with: &Value, _folder: &Path, secrets: &[Secret]) -> Result<String, JobError> {
-        let settings: Settings = settings::read(with, secrets)?;
-        let values = assign(&[
-            ("program", settings.program.as_deref().unwrap_or("hdfs")),
-            ("conf", settings.conf.as_deref().unwrap_or_default()),
-        ]);
-        Ok(format!("{values}{ASK}{SCRIPT}"))
+        let settings: Plain = settings::read(with, secrets)?;
+        Ok(format!("{}{SCRIPT}", settings.ask()))
     }
 }

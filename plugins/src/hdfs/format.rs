@@ -9,7 +9,7 @@ use weir_core::job_type::{Fault, JobError};
 use weir_core::schema::Schema;
 use weir_core::secret::Secret;
 
-use super::program::{self, ASK, LOOK, is_dir, is_word};
+use super::program::{self, LOOK, is_word};
 use crate::change::{Change, assign, yes_no};
 use crate::settings::{self, Flag, OneOrMany};
 
@@ -110,22 +110,18 @@ impl Change for Format {
 
     fn script(with: &Value, _folder: &Path, secrets: &[Secret]) -> Result<String, JobError> {
         let settings: Settings = settings::read(with, secrets)?;
-        let dirs = settings.dirs.map_or_else(Vec::new, OneOrMany::into_vec);
-        if let Some(bad) = dirs.iter().find(|dir| !is_dir(dir)) {
-            return Err(settings::wrong(format!("`{bad}` is no folder from the root on")));
-        }
+        let dirs = program::read_dirs(settings.dirs)?;
         let cluster = settings.cluster_id.unwrap_or_default();
         if !cluster.is_empty() && !is_word(&cluster) {
             return Err(settings::wrong(format!("`{cluster}` is no cluster's name")));
         }
         let values = assign(&[
-            ("dirs", &dirs.join("\n")),
+            ("dirs", &dirs),
             ("cluster", &cluster),
             ("again", yes_no(settings.reformat.0)),
             ("unlocked", yes_no(settings.unlock.0)),
-            ("program", settings.program.as_deref().unwrap_or("hdfs")),
-            ("conf", settings.conf.as_deref().unwrap_or_default()),
         ]);
-        Ok(format!("{values}{ASK}{LOOK}{SCRIPT}"))
+        let ask = program::ask(settings.program.as_deref(), settings.conf.as_deref());
+        Ok(format!("{values}{ask}{LOOK}{SCRIPT}"))
     }
 }

@@ -1,14 +1,42 @@
 //! What the scripts share that run Hadoop's own programs on its hosts: what its configuration says, and what stands in
 //! the folders of a name node.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
-use weir_core::job_type::Fault;
+use weir_core::job_type::{Fault, JobError};
 use weir_core::schema::Schema;
 
-use crate::settings;
+use crate::change::assign;
+use crate::settings::{self, OneOrMany};
+
+/// The settings where there are no others.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Plain {
+    #[serde(rename = "hosts")]
+    _hosts: Option<Value>,
+    #[serde(rename = "become")]
+    _become: Option<Value>,
+    program: Option<String>,
+    conf: Option<String>,
+}
+
+impl Plain {
+    /// As [`ask`] does it.
+    pub(super) fn ask(&self) -> String {
+        ask(self.program.as_deref(), self.conf.as_deref())
+    }
+}
+
+/// How a script begins that asks: where the program and its configuration are, and how they are asked.
+pub(super) fn ask(program: Option<&str>, conf: Option<&str>) -> String {
+    let values =
+        assign(&[("program", program.unwrap_or("hdfs")), ("conf", conf.unwrap_or_default())]);
+    format!("{values}{ASK}")
+}
 
 /// How its configuration is read and how its servers are asked; `program` and `conf` are set.
-pub(super) const ASK: &str = r#"
+const ASK: &str = r#"
 there_is() { command -v "$program" >/dev/null 2>&1; }
 # A value of the configuration; nothing where it is not set.
 conf_of() { "$program" ${conf:+--config "$conf"} getconf -confKey "$1" 2>/dev/null </dev/null | tail -n 1; }
@@ -165,12 +193,7 @@ pub(super) fn destroys_by(with: &Value) -> Option<&'static str> {
 
 /// What is wrong with the name directories.
 pub(super) fn check_dirs(with: &Value) -> Vec<Fault> {
-    let dirs: Vec<&str> = match with.get("dirs") {
-        Some(Value::String(dir)) => vec![dir],
-        Some(Value::Array(dirs)) => dirs.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    };
-    let bad = dirs.into_iter().find(|dir| !settings::is_template(dir) && !is_dir(dir));
+    let bad = settings::fixed_texts(with, "dirs").into_iter().find(|dir| !is_dir(dir));
     let fault = |dir: &str| {
         settings::fault(
             "/dirs",
@@ -181,8 +204,20 @@ pub(super) fn check_dirs(with: &Value) -> Vec<Fault> {
     bad.map(fault).into_iter().collect()
 }
 
+/// The name directories as a script wants them, when templates have filled them in.
+///
+/// # Errors
+/// One of them can't be a folder.
+pub(super) fn read_dirs(dirs: Option<OneOrMany<String>>) -> Result<String, JobError> {
+    let dirs = dirs.map_or_else(Vec::new, OneOrMany::into_vec);
+    match dirs.iter().find(|dir| !is_dir(dir)) {
+        Some(bad) => Err(settings::wrong(format!("`{bad}` is no folder from the root on"))),
+        None => Ok(dirs.join("\n")),
+    }
+}
+
 /// Whether it may be a folder that the scripts take for one word.
-pub(super) fn is_dir(dir: &str) -> bool {
+fn is_dir(dir: &str) -> bool {
     let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+=@%".contains(letter);
     dir.len() > 1 && dir.starts_with('/') && dir.chars().all(is_plain)
 }

@@ -3,29 +3,17 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::Value;
 use weir_core::job_type::{Fault, JobError};
 use weir_core::schema::Schema;
 use weir_core::secret::Secret;
 
-use super::program::{self, ASK, LOOK};
+use super::program::{self, LOOK, Plain};
 use crate::change::{Change, assign};
 use crate::settings;
 
 /// The change that the job type `hdfs.shared-edits` brings about.
 pub struct SharedEdits;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Settings {
-    #[serde(rename = "hosts")]
-    _hosts: Option<Value>,
-    #[serde(rename = "become")]
-    _become: Option<Value>,
-    program: Option<String>,
-    conf: Option<String>,
-}
 
 /// Fills the journals where there are none. `LOOK` has looked at the name node's own folders.
 const SCRIPT: &str = r#"
@@ -108,13 +96,8 @@ impl Change for SharedEdits {
     }
 
     fn script(with: &Value, _folder: &Path, secrets: &[Secret]) -> Result<String, JobError> {
-        let settings: Settings = settings::read(with, secrets)?;
-        let values = assign(&[
-            ("dirs", ""),
-            ("unlocked", "no"),
-            ("program", settings.program.as_deref().unwrap_or("hdfs")),
-            ("conf", settings.conf.as_deref().unwrap_or_default()),
-        ]);
-        Ok(format!("{values}{ASK}{LOOK}{SCRIPT}"))
+        let settings: Plain = settings::read(with, secrets)?;
+        let values = assign(&[("dirs", ""), ("unlocked", "no")]);
+        Ok(format!("{values}{}{LOOK}{SCRIPT}", settings.ask()))
     }
 }

@@ -10,7 +10,7 @@ use weir_core::schema::Schema;
 use weir_core::secret::Secret;
 
 use super::names::PORT;
-use super::program::{self, ASK, LOOK, is_dir};
+use super::program::{self, LOOK};
 use crate::change::{Change, assign, yes_no};
 use crate::settings::{self, Flag, OneOrMany};
 use crate::way::Server;
@@ -120,20 +120,16 @@ impl Change for Standby {
 
     fn script(with: &Value, _folder: &Path, secrets: &[Secret]) -> Result<String, JobError> {
         let settings: Settings = settings::read(with, secrets)?;
-        let dirs = settings.dirs.map_or_else(Vec::new, OneOrMany::into_vec);
-        if let Some(bad) = dirs.iter().find(|dir| !is_dir(dir)) {
-            return Err(settings::wrong(format!("`{bad}` is no folder from the root on")));
-        }
+        let dirs = program::read_dirs(settings.dirs)?;
         let node = Server::parse(&settings.name_node, PORT).map_err(settings::wrong)?;
         let values = assign(&[
-            ("dirs", &dirs.join("\n")),
+            ("dirs", &dirs),
             ("node", &node.host),
             ("port", &node.port.to_string()),
             ("again", yes_no(settings.reformat.0)),
             ("unlocked", yes_no(settings.unlock.0)),
-            ("program", settings.program.as_deref().unwrap_or("hdfs")),
-            ("conf", settings.conf.as_deref().unwrap_or_default()),
         ]);
-        Ok(format!("{values}{ASK}{LOOK}{SCRIPT}"))
+        let ask = program::ask(settings.program.as_deref(), settings.conf.as_deref());
+        Ok(format!("{values}{ask}{LOOK}{SCRIPT}"))
     }
 }
