@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use weir_engine::api::Problem;
 use weir_engine::begin::BeginError;
 use weir_engine::people::Role;
+use weir_engine::store::{Advice, CommitError};
 use weir_engine::{Refusal, view};
 
 /// Why a request is not granted.
@@ -37,6 +38,8 @@ pub(crate) enum Kind {
     Conflict,
     /// Too many wrong logins.
     Slow(u64),
+    /// Nothing can be written just now.
+    Unwritten,
     /// It is ours.
     Broken,
 }
@@ -103,6 +106,7 @@ impl PageError {
             Kind::Bad => StatusCode::UNPROCESSABLE_ENTITY,
             Kind::Conflict => StatusCode::CONFLICT,
             Kind::Slow(_) => StatusCode::TOO_MANY_REQUESTS,
+            Kind::Unwritten => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -119,6 +123,15 @@ impl IntoResponse for PageError {
 impl From<weir_engine::store::Error> for PageError {
     fn from(error: weir_engine::store::Error) -> Self {
         Self::broken(error)
+    }
+}
+
+impl From<CommitError> for PageError {
+    fn from(error: CommitError) -> Self {
+        match error.trouble.advice() {
+            Advice::Retry => Self::new(Kind::Unwritten, error.to_string()),
+            Advice::Stop => Self::broken(error),
+        }
     }
 }
 

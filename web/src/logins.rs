@@ -328,5 +328,5 @@ async fn leave(
 }
 
 async fn commit(handle: &Handle, changes: Vec<Change>) -> Result<(), PageError> {
-    handle.store().change_people(changes).await.map_err(PageError::broken)
+    Ok(handle.store().change_people(changes).await?)
 }

@@ -213,6 +213,8 @@ words! {
     err_no_page_help: "The address may be wrong, or you may not see what is here. The lists show all that you may see.", "地址可能有误，或者您无权查看。列表中显示您可以查看的全部内容。";
     err_slow: "Too many wrong logins", "登录失败次数过多";
     err_slow_help: "Wait a moment, then try again. Seconds to wait:", "请稍候再试。需等待的秒数：";
+    err_unwritten: "Nothing can be written just now", "暂时无法写入";
+    err_unwritten_help: "Nothing has changed. Whoever runs this server must see to its disk; then send it again.", "没有任何更改。请联系管理员检查服务器磁盘，然后重新提交。";
     events: "Events", "事件";
     evidence: "Evidence", "证据";
     exit_code: "Exit code", "退出码";

@@ -15,7 +15,7 @@ fn stage() -> Stage {
     let stage = Stage::new();
     let dir = stage.path().display();
     let script = format!(
-        "touch {dir}/{{{{ item }}}}.began; until [ -e {dir}/go ]; do sleep 0.02; done; touch {dir}/{{{{ item }}}}.over"
+        "touch {dir}/{{{{ item }}}}.began; until [ -e {dir}/go ]; do sleep 0.5; done; touch {dir}/{{{{ item }}}}.over"
     );
     stage.write("flows/tap/project.yaml", "name: tap\n");
     stage.write(
@@ -75,6 +75,19 @@ fn says_so(admin: &Visitor, run: i64) {
     assert!(shown.body.contains("data-state=\"running\""), "{}", shown.body);
 }
 
+/// How many begins of runs the audit knows.
+fn begins_in_audit(admin: &Visitor) -> usize {
+    let mut begins = 0;
+    let mut path = "/api/v1/audit?limit=100".to_owned();
+    loop {
+        let page = admin.get(&path).json();
+        let items = page["items"].as_array().expect("a list");
+        begins += items.iter().filter(|item| item["what"] == "run.begin").count();
+        let Some(next) = page["next"].as_str() else { return begins };
+        path = format!("/api/v1/audit?limit=100&cursor={next}");
+    }
+}
+
 fn is_well_again(admin: &Visitor) {
     until("it is well again", || (admin.get("/readyz").status == 200).then_some(()));
     assert!(!admin.get("/runs").body.contains("write just now"));
@@ -99,6 +112,11 @@ fn a_full_disk_is_told_on_every_page_and_twenty_jobs_go_on() {
         begun
     });
     says_so(&admin, run);
+    // A session can't be kept: that is told as what it is.
+    let login = [("name", "admin"), ("password", weir_tests::PASSWORD)];
+    let refused = site.stranger().post("/login", &weir_tests::http::form(&login));
+    assert_eq!(refused.status, 503, "{}", refused.body);
+    assert!(refused.body.contains("Nothing can be written just now"), "{}", refused.body);
     stage.write("go", "");
     all_are(&stage, "over");
     fs::remove_file(disk.path().join("filler")).expect("removed");
@@ -107,6 +125,8 @@ fn a_full_disk_is_told_on_every_page_and_twenty_jobs_go_on() {
     for run in &begun {
         assert_eq!(ended(&admin, *run)["state"], "succeeded");
     }
+    // Who began what is kept for each of them, also where that had to wait.
+    assert_eq!(begins_in_audit(&admin), begun.len() + 1);
     let shown = ended(&admin, run);
     let tasks = shown["tasks"].as_array().expect("tasks");
     assert_eq!(tasks.len(), JOBS + 1, "{shown:#}");

@@ -75,6 +75,6 @@ pub(crate) async fn call(
     let run = site.handle.begin(begin).await?;
     let asker = Asker { by, origin: origin.0 };
     let note = asker.note("run.begin", &what, None, Some(format!("run {run}")));
-    store.change_people(vec![note]).await.map_err(PageError::broken)?;
+    store.keep_people(vec![note]).await?;
     Ok(made(run.0))
 }

@@ -178,7 +178,7 @@ pub(crate) async fn note(
     after: Option<String>,
 ) -> Result<(), PageError> {
     let note = who::asker(me, origin).note(what, target, None, after);
-    site.handle.store().change_people(vec![note]).await.map_err(PageError::broken)
+    Ok(site.handle.store().keep_people(vec![note]).await?)
 }
 
 fn choice(fields: &Fields) -> Choice {

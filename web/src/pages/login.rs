@@ -300,5 +300,5 @@ pub(crate) async fn prefer(jar: Jar, fields: Fields) -> Response {
 }
 
 async fn change(site: &Site, changes: Vec<Change>) -> Result<(), PageError> {
-    site.handle.store().change_people(changes).await.map_err(PageError::broken)
+    Ok(site.handle.store().change_people(changes).await?)
 }

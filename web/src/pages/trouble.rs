@@ -33,6 +33,7 @@ pub(crate) fn words(kind: Kind, words: &Words) -> (&'static str, String) {
         Kind::Slow(secs) => {
             return (words.err_slow, format!("{} {secs}", words.err_slow_help));
         }
+        Kind::Unwritten => (words.err_unwritten, words.err_unwritten_help),
         Kind::Broken => (words.err_broken, words.err_broken_help),
     };
     (title, help.to_owned())

@@ -2,10 +2,12 @@
 //!
 //! They change rarely and one at a time. Hashes are made elsewhere; nothing here can be used to log in.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 use weir_core::time::Timestamp;
 
-use super::{CommitError, Error, Store};
+use super::{Advice, CommitError, Error, Store};
 
 /// Somebody who may log in.
 #[derive(Clone, PartialEq, Eq)]
@@ -207,6 +209,9 @@ impl Change {
 
 type Person = (String, String, bool, i64, String, String);
 type Session = (String, String, i64, i64, String);
+/// How long to wait before what could not be written is written again.
+const AGAIN: Duration = Duration::from_millis(500);
+
 type Token = (String, String, String, i64, i64, Option<i64>, String);
 type Audit = (i64, i64, String, String, String, String, Option<String>, Option<String>);
 
@@ -217,6 +222,21 @@ impl Store {
     /// None of them was kept.
     pub async fn change_people(&self, changes: Vec<Change>) -> Result<(), CommitError> {
         self.alone(self.order_all(super::Batch::default(), Vec::new(), changes)).await
+    }
+
+    /// Keeps what is to be known of a deed that is done: where nothing can be written now, it waits until that is so no
+    /// more, as the deed itself would have.
+    ///
+    /// # Errors
+    /// It will never be kept.
+    pub async fn keep_people(&self, changes: Vec<Change>) -> Result<(), CommitError> {
+        while let Err(error) = self.change_people(changes.clone()).await {
+            if error.trouble.advice() == Advice::Stop {
+                return Err(error);
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        Ok(())
     }
 
     /// Everybody who may log in, by name.
