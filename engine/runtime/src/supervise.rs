@@ -17,6 +17,7 @@ mod judge;
 mod launch;
 mod pump;
 pub(crate) mod sampler;
+mod starts;
 pub(crate) mod sys;
 mod tree;
 pub(crate) mod wire;
@@ -118,6 +119,8 @@ fn supervise(home: &Path, ready: Option<OwnedFd>) -> io::Result<()> {
     thread::Builder::new().name("reap".into()).spawn(move || reap(&reaper, signals))?;
     let sampler = Arc::clone(&node);
     thread::Builder::new().name("sample".into()).spawn(move || sampler::run(&sampler))?;
+    let starts = Arc::clone(&node);
+    thread::Builder::new().name("starts".into()).spawn(move || starts::run(&starts))?;
     tell_starter(ready, READY);
     accept_until_idle(&node, &listener)
 }

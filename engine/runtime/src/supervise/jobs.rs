@@ -24,6 +24,7 @@ use super::folder::{self, Claim, End, Ended};
 use super::judge::Case;
 use super::pump::Pump;
 use super::sampler::{self, LogState};
+use super::starts::Starts;
 use super::sys::{self, EventFd, Status};
 use super::tree::{self, MARK, Reach, Target};
 use super::wire::{Reply, Tells};
@@ -44,6 +45,7 @@ pub(crate) struct Node {
     orphans: Option<PathBuf>,
     pub(super) samples: AtomicBool,
     pub(super) sampler: (Mutex<()>, Condvar),
+    pub(super) starts: Starts,
 }
 
 #[derive(Default)]
@@ -129,6 +131,7 @@ impl Node {
             orphans: orphans.exists().then_some(orphans),
             samples: AtomicBool::new(false),
             sampler: (Mutex::new(()), Condvar::new()),
+            starts: Starts::default(),
         }))
     }
 
@@ -226,7 +229,7 @@ impl Node {
         job.stage = Stage::Running(pid);
         job.pump = pump;
         job.group = group;
-        job.watchers.iter_mut().for_each(Watcher::tell_start);
+        let is_awaited = job.watchers.iter().any(|watcher| watcher.tells == Tells::Both);
         let cancels = std::mem::take(&mut job.cancels);
         if !cancels.is_empty() {
             self.begin_cancel(job, cancels);
@@ -235,6 +238,8 @@ impl Node {
         drop(table);
         if let Some((_, status)) = early {
             self.ended(pid, status);
+        } else if is_awaited {
+            self.starts.add(folder.to_owned());
         }
         if !self.samples.load(Ordering::SeqCst) {
             sampler::wake(self);
@@ -399,6 +404,11 @@ impl Job {
             group: Arc::default(),
             reason: String::new(),
         }
+    }
+
+    /// Tells all who want to know that it has started.
+    pub(super) fn tell_start(&mut self) {
+        self.watchers.iter_mut().for_each(Watcher::tell_start);
     }
 }
 
