@@ -240,7 +240,7 @@ impl World for RealWorld {
         let inputs = self.inputs.clone();
         let is_stuck = Arc::clone(&self.shared.is_stuck);
         self.shared.store.resume();
-        self.shared.store.submit(
+        self.shared.store.submit_and_wait(
             batch,
             Box::new(move |result| {
                 is_stuck.store(result.is_err(), Ordering::Relaxed);

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use sea_orm::DatabaseConnection;
 use tokio::sync::oneshot;
@@ -41,7 +42,7 @@ pub use verify::{Finding, Refold};
 pub use writer::Done;
 
 use rows::{Batch, SecretRow};
-use writer::{Counters, Order, SecretChange, Work, Writer};
+use writer::{Brought, Counters, Desk, Order, SecretChange, Work, Writer};
 
 /// The store of a home. Cheap to clone; all clones are the same store.
 #[derive(Clone)]
@@ -53,6 +54,7 @@ struct Inner {
     home: Home,
     reader: DatabaseConnection,
     writer: Sender<Work>,
+    desk: Arc<Desk>,
     counters: Arc<Counters>,
 }
 
@@ -101,13 +103,18 @@ impl Store {
             faults,
             counters: Arc::clone(&counters),
             texts: HashMap::new(),
+            is_closed: false,
+            took: Duration::MAX,
         };
+        let desk = Desk::new(writer);
+        let its_desk = Arc::clone(&desk);
         // A thread of its own: the writer is never behind another task.
         std::thread::Builder::new()
             .name("weir-store".to_owned())
-            .spawn(move || writer.run(queue))
+            .spawn(move || its_desk.work(queue))
             .map_err(|error| home::Error::of(home.path(), error))?;
-        Ok(Self { inner: Arc::new(Inner { home: home.clone(), reader, writer: sender, counters }) })
+        let inner = Inner { home: home.clone(), reader, writer: sender, desk, counters };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The home it is the store of.
@@ -131,12 +138,22 @@ impl Store {
         self.send(Order::new(batch, Vec::new(), done));
     }
 
+    /// As [`Store::submit`], for who may wait for the disk: a small batch is written in this call where that is quick, and
+    /// `done` is called in it.
+    pub fn submit_and_wait(&self, batch: Batch, done: Done) {
+        match self.inner.desk.bring(Box::new(Order::new(batch, Vec::new(), done))) {
+            Brought::Dealt { must_look: false } => {}
+            Brought::Dealt { must_look: true } => self.put(Work::Look),
+            Brought::Back(order) => self.put(Work::Order(order)),
+        }
+    }
+
     /// Says to go on after a failure: what was submitted before this call is handed back, what is submitted after it is
     /// tried again. To be called when all batches that failed were handed back, before they are submitted again in their
     /// order.
     pub fn resume(&self) {
         if self.inner.counters.is_halted.load(Ordering::SeqCst) {
-            let _ = self.inner.writer.send(Work::Resume);
+            self.put(Work::Resume);
         }
     }
 
@@ -155,9 +172,8 @@ impl Store {
     pub async fn close(&self) {
         let (told, closed) = oneshot::channel();
         self.inner.reader.get_sqlite_connection_pool().close().await;
-        if self.inner.writer.send(Work::Close(told)).is_ok() {
-            let _ = closed.await;
-        }
+        self.put(Work::Close(told));
+        let _ = closed.await;
     }
 
     pub(crate) async fn set_secret(&self, row: SecretRow) -> Result<(), CommitError> {
@@ -213,8 +229,13 @@ impl Store {
     }
 
     fn send(&self, order: Order) {
-        // If the writer is gone, the order is dropped, which hands it back.
-        let _ = self.inner.writer.send(Work::Order(Box::new(order)));
+        self.put(Work::Order(Box::new(order)));
+    }
+
+    /// If the writer is gone, what is put is dropped: an order is handed back by that.
+    fn put(&self, work: Work) {
+        self.inner.desk.expect();
+        let _ = self.inner.writer.send(work);
     }
 }
 

@@ -96,9 +96,9 @@ impl Checkpoints {
     }
 
     /// Copies all, empties the log and closes the writer's connection, which is the last.
-    pub(super) fn last(mut self, connection: Option<Connection>) {
+    pub(super) fn last(&mut self, connection: Option<Connection>) {
         self.join();
-        if let Some(Copier { ask, thread: Some(thread) }) = self.copier {
+        if let Some(Copier { ask, thread: Some(thread) }) = self.copier.take() {
             drop(ask);
             let _ = thread.join();
         }

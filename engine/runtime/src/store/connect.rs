@@ -16,7 +16,7 @@ use super::{Error, Trouble};
 use crate::home::{self, Home};
 
 /// How long another program may hold the database before a commit fails.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// The log keeps this length when it begins anew. It is longer than the log of an idle system gets, and shorter than one
 /// that is to be copied.
 pub(super) const LOG_KEEPS: u64 = 4 << 20;

@@ -3,12 +3,15 @@
 //! Order is kept: what was submitted first is committed first or together. When a commit fails, everything that waits
 //! and everything that comes is handed back unwritten until somebody says to go on ([`Work::Resume`]): a later change
 //! is never kept without an earlier one.
+//!
+//! It has a thread of its own. A small batch that finds nothing before it is written by whoever brings it, if they may
+//! wait for the disk and the disk is quick: handing it over and being woken again costs more than writing it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -26,6 +29,11 @@ use crate::home::Home;
 const MOST_ORDERS: usize = 4_096;
 /// After so long without work, what was written is copied from the log into the database.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// A batch of at most so many rows may be written by who brings it.
+const SMALL: usize = 64;
+/// The disk is quick while the last commit took less.
+const QUICK: Duration = Duration::from_millis(2);
 
 /// Called when the batch is durable, or handed back.
 pub type Done = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
@@ -49,6 +57,8 @@ pub(super) struct Order {
 pub(super) enum Work {
     Order(Box<Order>),
     Resume,
+    /// Something was written beside the thread: it is to see to the rest.
+    Look,
     Close(oneshot::Sender<()>),
 }
 
@@ -71,6 +81,25 @@ pub(super) struct Writer {
     pub(super) faults: Faults,
     pub(super) counters: Arc<Counters>,
     pub(super) texts: Texts,
+    /// Nothing is written any more.
+    pub(super) is_closed: bool,
+    /// How long the last commit took.
+    pub(super) took: Duration,
+}
+
+/// Where the writer is found by its thread and by who writes beside it.
+pub(super) struct Desk {
+    writer: Mutex<Writer>,
+    /// What was sent to the thread and is not worked off.
+    waiting: AtomicUsize,
+}
+
+/// What became of an order that was brought to the desk.
+pub(super) enum Brought {
+    /// It was written. The thread must look, if so.
+    Dealt { must_look: bool },
+    /// It is for the thread.
+    Back(Box<Order>),
 }
 
 /// The text for each table, form and number of rows, once made.
@@ -84,51 +113,147 @@ enum Commit {
     Died,
 }
 
-impl Writer {
-    /// Works until it is closed or nobody can send any more.
-    pub(super) fn run(mut self, queue: Receiver<Work>) {
-        let closed = 'work: loop {
-            let first = if self.checkpoints.owed() {
-                match queue.recv_timeout(IDLE) {
-                    Ok(work) => work,
-                    Err(RecvTimeoutError::Timeout) => {
-                        self.checkpoints.begin();
-                        continue;
-                    }
-                    Err(RecvTimeoutError::Disconnected) => break None,
-                }
-            } else {
-                let Ok(work) = queue.recv() else { break None };
-                work
-            };
-            let mut orders: Vec<Order> = Vec::new();
-            for work in std::iter::once(first).chain(queue.try_iter().take(MOST_ORDERS - 1)) {
-                match work {
-                    Work::Order(order) => orders.push(*order),
-                    Work::Resume => {
-                        if self.commit_all(std::mem::take(&mut orders)).is_err() {
-                            return;
-                        }
-                        self.halt(false);
-                    }
-                    Work::Close(told) => {
-                        if self.commit_all(std::mem::take(&mut orders)).is_err() {
-                            return;
-                        }
-                        break 'work Some(told);
-                    }
-                }
+impl Desk {
+    pub(super) fn new(writer: Writer) -> Arc<Self> {
+        Arc::new(Self { writer: Mutex::new(writer), waiting: AtomicUsize::new(0) })
+    }
+
+    /// Something is about to be sent to the thread.
+    pub(super) fn expect(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Writes a small order here and now, if nothing is before it and that is quick. All troubles are the thread's.
+    pub(super) fn bring(&self, order: Box<Order>) -> Brought {
+        if order.batch.len() > SMALL || self.waiting.load(Ordering::SeqCst) > 0 {
+            return Brought::Back(order);
+        }
+        let mut writer = match self.writer.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Brought::Back(order),
+        };
+        if writer.is_closed || writer.is_halted() || writer.took > QUICK {
+            return Brought::Back(order);
+        }
+        let owed = writer.checkpoints.owed();
+        if !writer.waits_for_others(Duration::ZERO) {
+            return Brought::Back(order);
+        }
+        let commit = writer.commit(std::slice::from_ref(&*order));
+        let must_look = match commit {
+            Commit::Done => {
+                order.tell();
+                !owed
             }
-            if self.commit_all(orders).is_err() {
-                return;
+            Commit::Failed(..) => {
+                writer.waits_for_others(connect::BUSY);
+                return Brought::Back(order);
+            }
+            Commit::Died => {
+                writer.die();
+                order.forget();
+                true
             }
         };
-        self.checkpoints.last(self.connection);
+        writer.waits_for_others(connect::BUSY);
+        Brought::Dealt { must_look }
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread: works until it is closed or nobody can send any more.
+    pub(super) fn work(&self, queue: Receiver<Work>) {
+        let closed = loop {
+            let Some(first) = self.next(&queue) else { break None };
+            let works = std::iter::once(first).chain(queue.try_iter().take(MOST_ORDERS - 1));
+            let mut taken = 0;
+            let result = self.writer().work_off(works.inspect(|_| taken += 1));
+            self.waiting.fetch_sub(taken, Ordering::SeqCst);
+            match result {
+                Ok(None) => {}
+                Ok(Some(told)) => break Some(told),
+                Err(Died) => return,
+            }
+        };
+        {
+            let mut writer = self.writer();
+            if !writer.is_closed {
+                writer.close();
+            }
+        }
         // What came in meanwhile is handed back, and so is all that comes.
         drop(queue);
         if let Some(told) = closed {
             let _ = told.send(());
         }
+    }
+
+    /// What is to be done next. When nothing was written for a while, what was is copied into the database.
+    fn next(&self, queue: &Receiver<Work>) -> Option<Work> {
+        let mut written = None;
+        loop {
+            {
+                let mut writer = self.writer();
+                if writer.is_closed {
+                    return None;
+                }
+                if !writer.checkpoints.owed() {
+                    drop(writer);
+                    return queue.recv().ok();
+                }
+                let now_written = writer.counters.commits.load(Ordering::Relaxed);
+                if written.replace(now_written) == Some(now_written) {
+                    writer.checkpoints.begin();
+                    continue;
+                }
+            }
+            match queue.recv_timeout(IDLE) {
+                Ok(work) => return Some(work),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// Does all that waits; who is to be told, if it is to close then.
+    fn work_off(
+        &mut self,
+        works: impl Iterator<Item = Work>,
+    ) -> Result<Option<oneshot::Sender<()>>, Died> {
+        let mut orders: Vec<Order> = Vec::new();
+        for work in works {
+            match work {
+                Work::Order(order) => orders.push(*order),
+                Work::Resume => {
+                    self.commit_all(std::mem::take(&mut orders))?;
+                    self.halt(false);
+                }
+                Work::Look => {}
+                Work::Close(told) => {
+                    self.commit_all(orders)?;
+                    return Ok(Some(told));
+                }
+            }
+        }
+        self.commit_all(orders)?;
+        Ok(None)
+    }
+
+    /// As if its process had died.
+    fn die(&mut self) {
+        self.is_closed = true;
+        self.connection = None;
+    }
+
+    /// Brings the database into one file and lets go of it.
+    fn close(&mut self) {
+        self.is_closed = true;
+        self.checkpoints.last(self.connection.take());
     }
 
     /// Commits orders together; if the database refuses something, one by one, so that each gets its own answer.
@@ -161,6 +286,7 @@ impl Writer {
                             order.hand_back(trouble, message);
                         }
                         Commit::Died => {
+                            self.die();
                             order.forget();
                             return Err(Died);
                         }
@@ -174,6 +300,7 @@ impl Writer {
                 }
             }
             Commit::Died => {
+                self.die();
                 orders.into_iter().for_each(Order::forget);
                 return Err(Died);
             }
@@ -190,12 +317,14 @@ impl Writer {
     }
 
     fn commit(&mut self, orders: &[Order]) -> Commit {
+        let begun = Instant::now();
         let outcome = match self.write_all(orders) {
             Ok(outcome) => outcome,
             Err(error) => Commit::Failed(Trouble::of_write(&error), error.to_string()),
         };
         match outcome {
             Commit::Done => {
+                self.took = begun.elapsed();
                 self.counters.commits.fetch_add(1, Ordering::Relaxed);
                 self.counters.orders.fetch_add(orders.len() as u64, Ordering::Relaxed);
                 self.checkpoints.wrote(orders.iter().map(|order| order.batch.len()).sum());
@@ -301,6 +430,11 @@ impl Writer {
             tracing::warn!(%error, "the connection is replaced after a failed rollback");
             self.connection = None;
         }
+    }
+
+    /// So long another program may hold the database before a commit fails; `false` if that can't be said.
+    fn waits_for_others(&self, long: Duration) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.busy_timeout(long).is_ok())
     }
 
     /// The connection; a new one if the last was given up.
