@@ -97,6 +97,10 @@ impl JobType for Command {
             .optional("output-format", format)
     }
 
+    fn begins_at_once(&self) -> bool {
+        true
+    }
+
     fn check(&self, with: &Value) -> Vec<Fault> {
         let mut faults = Vec::new();
         match (with.get("script"), with.get("argv")) {

@@ -43,6 +43,12 @@ pub trait JobType: Send + Sync {
         false
     }
 
+    /// Whether [`JobType::start`] does no more in one go than ask the supervisor for a process: then the engine's own
+    /// thread may begin it.
+    fn begins_at_once(&self) -> bool {
+        false
+    }
+
     /// What is wrong with these settings beyond their shape. Texts may still hold templates.
     fn check(&self, _with: &Value) -> Vec<Fault> {
         Vec::new()

@@ -24,6 +24,7 @@ use crate::input::{Action, CommitFailure, Input, Refusal, Wish};
 use crate::library::Library;
 use crate::processes::{Client, Program};
 use crate::secrets::Secrets;
+use crate::set_off::set_off;
 use crate::store::backup::{self, Part};
 use crate::store::rows::{Batch, EventRow};
 use crate::store::{Advice, Store};
@@ -259,7 +260,13 @@ impl World for RealWorld {
     fn act(&mut self, action: Action) {
         match action {
             Action::Launch(order) => {
-                drop(self.runtime.spawn(Arc::clone(&self.attempts).launch(*order)));
+                let begins_at_once = order.begins_at_once();
+                let launch = Arc::clone(&self.attempts).launch(*order);
+                if begins_at_once {
+                    set_off(&self.runtime, launch);
+                } else {
+                    drop(self.runtime.spawn(launch));
+                }
             }
             Action::Cancel(order, reason) => {
                 drop(self.runtime.spawn(Arc::clone(&self.attempts).cancel(*order, reason)));

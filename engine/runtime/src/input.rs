@@ -192,6 +192,14 @@ pub(crate) struct Order {
     pub(crate) job: JobIx,
 }
 
+impl Order {
+    /// Whether each of its parts begins in a moment, without waiting for anything.
+    pub(crate) fn begins_at_once(&self) -> bool {
+        let parts = [self.unless.as_ref(), Some(&self.work), self.verify.as_ref()];
+        parts.into_iter().flatten().all(|part| part.job_type.begins_at_once())
+    }
+}
+
 /// A piece of work: its type and its settings, filled in.
 #[derive(Clone)]
 pub(crate) struct Work {

@@ -37,6 +37,7 @@ mod proof;
 pub mod prune;
 pub mod schedules;
 pub mod secrets;
+mod set_off;
 #[cfg(test)]
 mod sim;
 pub mod store;
