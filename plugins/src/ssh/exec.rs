@@ -1,6 +1,9 @@
 //! A command at work on a host: its input, its output, its end.
 
+use std::future::Future as _;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use russh::client::Msg;
@@ -14,6 +17,10 @@ use super::trouble::Trouble;
 
 /// How much is kept of what a command says before it begins.
 const SAID: usize = 4096;
+
+/// So much of what has come is handed on at once: to put each packet of 32 kB into a log by itself costs more than to
+/// bring it here.
+const AT_ONCE: usize = 256 << 10;
 
 /// What a command says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +41,8 @@ pub(crate) struct Exec {
     exit: Option<i32>,
     /// What came with the sign that it listens.
     early: Option<Vec<u8>>,
+    /// What came after output that was handed on.
+    held: Option<ChannelMsg>,
 }
 
 /// The command's input.
@@ -82,7 +91,7 @@ impl Exec {
     ) -> Result<Self, Trouble> {
         let (read, half) = channel.split();
         let write = Arc::new(Writer { half, used, line: Arc::clone(&line) });
-        let exec = Self { read, write, line, exit: None, early: None };
+        let exec = Self { read, write, line, exit: None, early: None, held: None };
         match exec.write.half.exec(true, command.text.as_bytes()).await {
             Ok(()) => Ok(exec),
             Err(_) => Err(Trouble::unreachable(exec.line.end())),
@@ -103,10 +112,15 @@ impl Exec {
             return Ok(Piece::Out(early));
         }
         loop {
-            match self.read.wait().await {
+            let message = match self.held.take() {
+                Some(message) => Some(message),
+                None => self.read.wait().await,
+            };
+            match message {
                 Some(ChannelMsg::Data { data }) => {
-                    self.write.used.heard(data.len());
-                    return Ok(Piece::Out(data.to_vec()));
+                    let bytes = self.with_what_is_here(data.to_vec());
+                    self.write.used.heard(bytes.len());
+                    return Ok(Piece::Out(bytes));
                 }
                 Some(ChannelMsg::ExtendedData { data, .. }) => {
                     return Ok(Piece::Err(data.to_vec()));
@@ -130,6 +144,23 @@ impl Exec {
                 }
             }
         }
+    }
+
+    /// These bytes and those after them that need not be waited for.
+    fn with_what_is_here(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+        let mut cx = Context::from_waker(Waker::noop());
+        while bytes.len() < AT_ONCE {
+            match pin!(self.read.wait()).poll(&mut cx) {
+                Poll::Ready(Some(ChannelMsg::Data { data })) => bytes.extend_from_slice(&data),
+                Poll::Ready(Some(other)) => {
+                    self.held = Some(other);
+                    break;
+                }
+                // Its end is met again by who waits.
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        bytes
     }
 
     /// Waits until the small shell listens, answering what `sudo` asks, and hands it its script.
