@@ -212,7 +212,7 @@ impl Ssh {
             self.remote(route, user.as_ref(), &found.id, cx).cut(cx.grace).await?;
             let outcome =
                 lost("the connection that carried it broke; nothing of it is left running");
-            record::end(&cx.folder, &outcome).map_err(|error| no_room(&error))?;
+            record::end_of_carried(&cx.folder, &outcome).map_err(|error| no_room(&error))?;
             return Ok(outcome);
         }
         let script = work.on_connection(&found.id);
@@ -220,7 +220,7 @@ impl Ssh {
             Ok(exec) => exec,
             Err(trouble) => {
                 let outcome = Outcome::Failed(trouble.about(route.host()));
-                record::end(&cx.folder, &outcome).map_err(|error| no_room(&error))?;
+                record::end_of_carried(&cx.folder, &outcome).map_err(|error| no_room(&error))?;
                 return Ok(outcome);
             }
         };
@@ -251,7 +251,7 @@ impl Ssh {
             // Nor must it fail for that.
             let _no_room = mirror.finish();
             let Ok(outcome) = outcome else { return Ok(outcome) };
-            record::end(&folder, &outcome).map(|()| Ok(outcome))
+            record::end_of_carried(&folder, &outcome).map(|()| Ok(outcome))
         });
         kept.await.map_err(|error| no_room(&error))?
     }

@@ -12,7 +12,7 @@ use weir_core::outcome::ErrorClass;
 
 use super::client::{Bounds, Line, within};
 use super::pool::Use;
-use super::sudo::{Command, Question, READY};
+use super::sudo::{self, Command, Question, READY};
 use super::trouble::Trouble;
 
 /// How much is kept of what a command says before it begins.
@@ -173,7 +173,7 @@ impl Exec {
         questions: &[Question],
         bounds: &Bounds,
     ) -> Result<(), Trouble> {
-        let text = format!("{}\n{script}", script.len()).into_bytes();
+        let text = sudo::told(script);
         // Without questions nothing else reads the input: one round trip less.
         let early = questions.is_empty();
         let what = if early { "no shell began" } else { "`sudo` did not let it begin" };

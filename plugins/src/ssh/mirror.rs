@@ -9,7 +9,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -245,16 +245,27 @@ pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Writes a small file that is whole or not there.
+/// Writes a small file that is whole or not there, and stays if the power goes.
 pub(crate) fn write_whole(folder: &Path, name: &str, text: &str) -> io::Result<()> {
+    let (file, aside) = write_aside(folder, name, text)?;
+    file.sync_all()?;
+    fs::rename(&aside, folder.join(name))?;
+    File::open(folder)?.sync_all()
+}
+
+/// As [`write_whole`], for what outlives this process and need not outlive the machine's power.
+pub(crate) fn write_for_now(folder: &Path, name: &str, text: &str) -> io::Result<()> {
+    let (_, aside) = write_aside(folder, name, text)?;
+    fs::rename(&aside, folder.join(name))
+}
+
+fn write_aside(folder: &Path, name: &str, text: &str) -> io::Result<(File, PathBuf)> {
     make_folder(folder)?;
     let aside = folder.join(format!("{name}.new"));
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&aside, folder.join(name))?;
-    File::open(folder)?.sync_all()
+    Ok((file, aside))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use weir_core::job_type::{AttemptContext, Phase};
 use weir_core::outcome::Outcome;
 
-use super::mirror::{make_folder, write_whole};
+use super::mirror::{make_folder, write_for_now, write_whole};
 
 /// What it is called on the host.
 const NAME: &str = "remote";
@@ -97,6 +97,16 @@ pub(crate) fn claim(folder: &Path) -> io::Result<bool> {
 pub(crate) fn end(folder: &Path, outcome: &Outcome) -> io::Result<()> {
     let text = serde_json::to_string(outcome)?;
     write_whole(folder, END, &text)
+}
+
+/// As [`end`], of work that a connection carried: if the power goes before the store has it, the work counts as lost, as
+/// the connection is.
+///
+/// # Errors
+/// As [`end`].
+pub(crate) fn end_of_carried(folder: &Path, outcome: &Outcome) -> io::Result<()> {
+    let text = serde_json::to_string(outcome)?;
+    write_for_now(folder, END, &text)
 }
 
 /// How it ended, if that is known.

@@ -7,8 +7,22 @@ use weir_core::secret::Secret;
 /// What the small shell says when it listens.
 pub(crate) const READY: &str = "weir:ready";
 
-/// Reads the length of a script, the script, and does it; what follows on standard input is the script's.
-const BOOT: &str = r#"echo weir:ready; IFS= read -r n && eval "$(head -c "$n")""#;
+/// Reads how much of a script is to come, the script, and does it if it came whole; what follows on standard input is the
+/// script's. A short one comes by lines, which the shell reads by itself, byte by byte; a longer one by bytes, for which it
+/// takes a program. A shell begins with space, tab and newline in `IFS`.
+const BOOT: &str = r#"echo weir:ready; IFS= read -r n && case $n in l*) n=${n#l} s= e=${IFS#??}; while [ $n -gt 0 ] && IFS= read -r l; do s=$s$l$e n=$((n-1)); done; [ $n = 0 ];; *) s=$(head -c "$n");; esac && eval "$s""#;
+
+/// What is longer costs less by bytes.
+const SHORT: usize = 2048;
+
+/// A script as the small shell wants it.
+pub(crate) fn told(script: &str) -> Vec<u8> {
+    if script.len() > SHORT {
+        return format!("{}\n{script}", script.len()).into_bytes();
+    }
+    let lines = script.matches('\n').count() + 1;
+    format!("l{lines}\n{script}\n").into_bytes()
+}
 
 /// A command, ready to be sent.
 #[derive(Clone, Debug)]
@@ -106,4 +120,53 @@ fn bracketed(address: &str) -> String {
 /// A word that any login shell takes as it is.
 pub(crate) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command as Program, Stdio};
+
+    use super::*;
+
+    /// What a shell says that boots with this input.
+    fn booted(shell: &str, input: &[u8]) -> String {
+        let mut child = Program::new(shell)
+            .args(["-c", BOOT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        stdin.write_all(input).expect("it reads");
+        drop(stdin);
+        let said = child.wait_with_output().expect("it ends").stdout;
+        String::from_utf8(said).expect("text")
+    }
+
+    #[test]
+    fn a_script_is_done_as_it_is_and_what_follows_is_its_input() {
+        let script =
+            "IFS= read -r x\nprintf '<%s>' \"$x\"\n\nprintf '%s' '  a\\b\t*\n\n  $n'\nexec cat";
+        let long = format!("{script}; # {}", "long ".repeat(SHORT / 5));
+        for shell in ["sh", "bash"] {
+            for script in [script, &long] {
+                let mut input = told(script);
+                input.extend_from_slice(b" first line\nthe rest");
+                let said = booted(shell, &input);
+                assert_eq!(said, "weir:ready\n< first line>  a\\b\t*\n\n  $nthe rest", "{shell}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_script_that_did_not_come_whole_is_not_begun() {
+        let whole = told("echo one\necho two");
+        for shell in ["sh", "bash"] {
+            assert_eq!(booted(shell, &whole), "weir:ready\none\ntwo\n");
+            for end in 0..whole.len() {
+                assert_eq!(booted(shell, &whole[..end]), "weir:ready\n", "{shell}, {end} bytes");
+            }
+        }
+    }
 }
