@@ -164,7 +164,7 @@ fn a_database_that_goes_away_for_a_while_delays_and_loses_nothing() {
     let run = server.door().begin(&flow, &json!({})).expect("begun");
     wait_for(&stage, "slow.began");
     let program = "import sqlite3, sys\n\
-                   db = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
+                   db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)\n\
                    db.execute('begin immediate')\n\
                    print('held', flush=True)\n\
                    sys.stdin.read()\n";

