@@ -1,7 +1,12 @@
 //! A disk of its own for a test. Needs root: only root may mount.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// What fills one.
+const FILLER: &str = "filler";
 
 /// A small file system in memory; unmounted when dropped.
 #[derive(Debug)]
@@ -24,6 +29,24 @@ impl Disk {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Leaves no room on it.
+    ///
+    /// # Panics
+    /// There is none for the name of what fills it.
+    pub fn fill(&self) {
+        let mut filler = File::create(self.path.join(FILLER)).expect("made");
+        let block = [1; 4096];
+        while filler.write_all(&block).is_ok() {}
+    }
+
+    /// Gives back the room that [`Self::fill`] took.
+    ///
+    /// # Panics
+    /// It had not taken any.
+    pub fn free(&self) {
+        std::fs::remove_file(self.path.join(FILLER)).expect("removed");
     }
 
     /// From now on nothing can be written.

@@ -14,6 +14,7 @@ mod process;
 pub mod provider;
 mod site;
 mod stage;
+mod thief;
 mod until;
 
 pub use binary::{built, root};
@@ -26,4 +27,5 @@ pub use lab::{Fault, Lab};
 pub use process::Process;
 pub use site::{PASSWORD, Site, Visitor};
 pub use stage::{Ended, Server, Stage, states};
+pub use thief::Thief;
 pub use until::{LIMIT, until};

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use rustix::process::Signal;
@@ -18,8 +17,6 @@ pub const PASSWORD: &str = "a long password";
 #[derive(Debug)]
 pub struct Site {
     child: Child,
-    /// What it complains of.
-    log: PathBuf,
     /// Where it listens.
     pub address: SocketAddr,
     /// The one-time password of `admin`, if this was the first start.
@@ -47,15 +44,17 @@ impl Stage {
     /// # Panics
     /// It does not start.
     pub fn site_with(&self, listen: &str, flows: &[&str], more: &[&str]) -> Site {
-        let log = self.path().join("serve.log");
-        let words =
-            File::options().create(true).append(true).open(&log).expect("it can be written");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path().join("serve.log"))
+            .expect("a log can be written");
         let mut command = self.command(&["serve", "--listen", listen]);
         command.args(more);
         for folder in flows {
             command.arg("--flows").arg(self.path().join(folder));
         }
-        let mut child = command.stdout(Stdio::piped()).stderr(words).spawn().expect("weir starts");
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("weir starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let mut next = || lines.next().and_then(Result::ok);
         let told = next().unwrap_or_else(|| panic!("it did not start: {}", self.read("serve.log")));
@@ -72,7 +71,7 @@ impl Stage {
             None
         };
         std::fs::write(self.home().join("seen-first"), "").expect("written");
-        Site { child, log, address, one_time }
+        Site { child, address, one_time }
     }
 }
 
@@ -148,17 +147,9 @@ impl Site {
 }
 
 impl Drop for Site {
-    #[expect(clippy::print_stderr, reason = "what goes there is kept with the test that failed")]
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
             self.end(Signal::KILL);
-        }
-        if std::thread::panicking() {
-            // It goes with the stage; this may be all that is ever known of why a test failed.
-            let words = std::fs::read_to_string(&self.log).unwrap_or_default();
-            let lines: Vec<&str> = words.lines().collect();
-            let last = lines[lines.len().saturating_sub(50)..].join("\n");
-            eprintln!("the server's last words:\n{last}");
         }
     }
 }

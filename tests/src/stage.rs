@@ -201,6 +201,19 @@ impl Default for Stage {
     }
 }
 
+impl Stage {
+    /// The log of its server goes with the stage; this may be all that is ever known of why a test failed.
+    #[expect(clippy::print_stderr, reason = "what goes there is kept with the test that failed")]
+    fn tell_last_words(&self) {
+        let words = fs::read_to_string(self.path().join("serve.log")).unwrap_or_default();
+        let lines: Vec<&str> = words.lines().collect();
+        if !lines.is_empty() {
+            let last = lines[lines.len().saturating_sub(50)..].join("\n");
+            eprintln!("the server's last words:\n{last}");
+        }
+    }
+}
+
 impl Drop for Stage {
     fn drop(&mut self) {
         // What is ended may have begun something meanwhile.
@@ -210,6 +223,9 @@ impl Drop for Stage {
                 break;
             }
             left.into_iter().for_each(Process::kill);
+        }
+        if std::thread::panicking() {
+            self.tell_last_words();
         }
     }
 }

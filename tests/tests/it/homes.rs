@@ -1,12 +1,11 @@
 //! Homes that can't be used, are used by somebody else, or can't be used for a while.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::json;
-use weir_tests::{Disk, Ended, Process, Stage, until};
+use weir_tests::{Ended, Process, Stage, Thief, until};
 
 const HELLO: &str = "jobs: { a: { uses: command, with: { script: echo hello } } }\n";
 
@@ -41,12 +40,6 @@ fn assert_told(ended: &Ended, words: &[&str]) {
     assert!(!ended.err.contains("panicked"), "{}", ended.err);
 }
 
-fn fill(disk: &Disk) {
-    let mut filler = fs::File::create(disk.path().join("filler")).expect("made");
-    let block = [1; 4096];
-    while filler.write_all(&block).is_ok() {}
-}
-
 #[test]
 fn a_home_that_is_read_only_is_told_and_left_as_it_was() {
     let stage = Stage::new();
@@ -70,11 +63,11 @@ fn a_home_that_is_full_is_told() {
     let stage = Stage::new();
     let flow = stage.flow("hello", HELLO);
     let disk = stage.small_disk("disk", 4 << 20);
-    fill(&disk);
+    disk.fill();
     let home = disk.path().join("home");
     let ended = at(&stage, &home, &["run", flow.to_str().expect("plain")]);
     assert_told(&ended, &["no space left"]);
-    fs::remove_file(disk.path().join("filler")).expect("removed");
+    disk.free();
     assert_eq!(at(&stage, &home, &["run", flow.to_str().expect("plain")]).code, 0);
 }
 
@@ -88,7 +81,7 @@ fn a_disk_that_fills_up_while_a_run_moves_delays_it_and_loses_nothing() {
     let server = stage.serve();
     let run = server.door().begin(&flow, &json!({})).expect("begun");
     wait_for(&stage, "slow.began");
-    fill(&disk);
+    disk.fill();
     stage.write("go", "");
     wait_for(&stage, "slow.over");
     let mut door = server.door();
@@ -97,7 +90,7 @@ fn a_disk_that_fills_up_while_a_run_moves_delays_it_and_loses_nothing() {
         let log = stage.read("serve.log").to_lowercase();
         (log.contains("full") || log.contains("no space")).then_some(())
     });
-    fs::remove_file(disk.path().join("filler")).expect("removed");
+    disk.free();
     let many = many.join().expect("it was heard").expect("begun");
     server.door().watch(many, |_| false).expect("the server stays");
     assert_eq!(stage.show(many)["state"], "succeeded");
@@ -163,19 +156,7 @@ fn a_database_that_goes_away_for_a_while_delays_and_loses_nothing() {
     let server = stage.serve();
     let run = server.door().begin(&flow, &json!({})).expect("begun");
     wait_for(&stage, "slow.began");
-    let program = "import sqlite3, sys\n\
-                   db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)\n\
-                   db.execute('begin immediate')\n\
-                   print('held', flush=True)\n\
-                   sys.stdin.read()\n";
-    let mut thief = python(program)
-        .arg(stage.home().join("weir.db"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3");
-    let mut word = [0; 5];
-    thief.stdout.take().expect("piped").read_exact(&mut word).expect("it says so");
+    let thief = Thief::of(&stage.home());
     stage.write("go", "");
     wait_for(&stage, "slow.over");
     until("the server says that it waits", || {
@@ -183,8 +164,7 @@ fn a_database_that_goes_away_for_a_while_delays_and_loses_nothing() {
         (log.contains("written again") || log.contains("busy") || log.contains("locked"))
             .then_some(())
     });
-    drop(thief.stdin.take());
-    assert!(thief.wait().expect("our child").success());
+    thief.gives_back();
     server.door().watch(run, |_| false).expect("the server stays");
     assert_eq!(stage.show(run)["state"], "succeeded");
     server.stop();

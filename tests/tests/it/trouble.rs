@@ -1,11 +1,7 @@
 //! A server that can't write for a while, seen through its pages: it says so, jobs go on, nothing is lost.
 
-use std::fs;
-use std::io::{Read as _, Write as _};
-use std::process::{Command, Stdio};
-
 use serde_json::{Value, json};
-use weir_tests::{Disk, Site, Stage, Visitor, until};
+use weir_tests::{Site, Stage, Thief, Visitor, until};
 
 /// So many jobs work meanwhile.
 const JOBS: usize = 20;
@@ -54,12 +50,6 @@ fn ended(visitor: &Visitor, run: i64) -> Value {
     })
 }
 
-fn fill(disk: &Disk) {
-    let mut filler = fs::File::create(disk.path().join("filler")).expect("made");
-    let block = [1; 4096];
-    while filler.write_all(&block).is_ok() {}
-}
-
 /// What the server says of itself while it can't write, and that it still shows what there is.
 fn says_so(admin: &Visitor, run: i64) {
     until("it says that it can't write", || {
@@ -101,7 +91,7 @@ fn a_full_disk_is_told_on_every_page_and_twenty_jobs_go_on() {
     let (site, admin) = serve(&stage);
     let run = begin(&admin, "many");
     all_are(&stage, "began");
-    fill(&disk);
+    disk.fill();
     // Nothing moves by itself just now: what is asked needs room.
     let asker = admin.clone();
     let asked = std::thread::spawn(move || {
@@ -119,7 +109,7 @@ fn a_full_disk_is_told_on_every_page_and_twenty_jobs_go_on() {
     assert!(refused.body.contains("Nothing can be written just now"), "{}", refused.body);
     stage.write("go", "");
     all_are(&stage, "over");
-    fs::remove_file(disk.path().join("filler")).expect("removed");
+    disk.free();
     let begun = asked.join().expect("each was answered at last");
     is_well_again(&admin);
     for run in &begun {
@@ -150,20 +140,7 @@ fn a_database_that_is_gone_for_a_while_is_told_and_twenty_jobs_go_on() {
     let (site, admin) = serve(&stage);
     let run = begin(&admin, "many");
     all_are(&stage, "began");
-    let program = "import sqlite3, sys\n\
-                   db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)\n\
-                   db.execute('begin immediate')\n\
-                   print('held', flush=True)\n\
-                   sys.stdin.read()\n";
-    let mut thief = Command::new("python3")
-        .args(["-c", program])
-        .arg(stage.home().join("weir.db"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3");
-    let mut word = [0; 5];
-    thief.stdout.take().expect("piped").read_exact(&mut word).expect("it says so");
+    let thief = Thief::of(&stage.home());
     let asker = admin.clone();
     let asked = std::thread::spawn(move || begin(&asker, "hello"));
     says_so(&admin, run);
@@ -171,8 +148,7 @@ fn a_database_that_is_gone_for_a_while_is_told_and_twenty_jobs_go_on() {
     all_are(&stage, "over");
     // Their ends are known and wait, too; who looks sees them as they were kept last.
     assert_eq!(admin.get(&format!("/api/v1/runs/{run}")).json()["run"]["state"], "running");
-    drop(thief.stdin.take());
-    assert!(thief.wait().expect("our child").success());
+    thief.gives_back();
     is_well_again(&admin);
     let hello = asked.join().expect("it was answered at last");
     assert_eq!(ended(&admin, hello)["state"], "succeeded");
