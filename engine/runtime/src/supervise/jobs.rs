@@ -236,10 +236,11 @@ impl Node {
         }
         table.pids.insert(pid, folder.to_owned());
         drop(table);
+        if is_awaited {
+            self.starts.add(folder.to_owned());
+        }
         if let Some((_, status)) = early {
             self.ended(pid, status);
-        } else if is_awaited {
-            self.starts.add(folder.to_owned());
         }
         if !self.samples.load(Ordering::SeqCst) {
             sampler::wake(self);
