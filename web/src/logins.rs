@@ -250,7 +250,7 @@ impl Logins {
             }
             Ok((_, changes)) if changes.is_empty() => Ok(Some(person)),
             Ok((name, changes)) => {
-                commit(handle, changes).await?;
+                handle.store().change_people(changes).await?;
                 Ok(handle.store().person(&name).await?)
             }
             Err(_) => Ok(None),
@@ -324,9 +324,5 @@ async fn leave(
     if person.roles.is_empty() {
         return Ok(());
     }
-    commit(handle, people::gone(person, why, asker)).await
-}
-
-async fn commit(handle: &Handle, changes: Vec<Change>) -> Result<(), PageError> {
-    Ok(handle.store().change_people(changes).await?)
+    Ok(handle.store().change_people(people::gone(person, why, asker)).await?)
 }

@@ -76,7 +76,7 @@ pub(crate) async fn remove(
     let before = shown.own.map(|own| own.to_string());
     let target = called(of.0, of.1, of.2);
     let line = who::asker(me, origin).note("schedule.remove", &target, before, None);
-    Ok(site.handle.store().keep_people(vec![line]).await?)
+    Ok(site.handle.store().keep_note(line).await?)
 }
 
 /// A span of dates to make up for.

@@ -44,6 +44,9 @@ pub use writer::Done;
 use rows::{Batch, SecretRow};
 use writer::{Brought, Counters, Desk, Order, SecretChange, Work, Writer};
 
+/// How long to wait before a batch that could not be written is submitted again.
+pub(crate) const RESUBMIT: Duration = Duration::from_millis(500);
+
 /// The store of a home. Cheap to clone; all clones are the same store.
 #[derive(Clone)]
 pub struct Store {

@@ -130,9 +130,6 @@ impl After {
 /// How long the record that an attempt was seen to begin may wait for company.
 const START_MAY_WAIT: std::time::Duration = std::time::Duration::from_millis(25);
 
-/// How long to wait before a batch that could not be written is submitted again.
-const RESUBMIT: std::time::Duration = std::time::Duration::from_millis(500);
-
 impl Turn {
     pub(crate) fn new(slots: u32, last_run: i64) -> Self {
         Self {

@@ -75,6 +75,6 @@ pub(crate) async fn call(
     let run = site.handle.begin(begin).await?;
     let asker = Asker { by, origin: origin.0 };
     let note = asker.note("run.begin", &what, None, Some(format!("run {run}")));
-    store.keep_people(vec![note]).await?;
+    store.keep_note(note).await?;
     Ok(made(run.0))
 }

@@ -178,7 +178,7 @@ pub(crate) async fn note(
     after: Option<String>,
 ) -> Result<(), PageError> {
     let note = who::asker(me, origin).note(what, target, None, after);
-    Ok(site.handle.store().keep_people(vec![note]).await?)
+    Ok(site.handle.store().keep_note(note).await?)
 }
 
 fn choice(fields: &Fields) -> Choice {

@@ -168,7 +168,7 @@ pub(super) async fn enter(
         origin,
     }));
     changes.push(asker.note("person.log-in", &name, None, by));
-    change(site, changes).await?;
+    site.handle.store().change_people(changes).await?;
     let cookie = jar.set_session(&secret, lasts);
     Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(&to)).into_response())
 }
@@ -189,7 +189,8 @@ pub(crate) async fn log_out(
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     if let Some(secret) = jar.session(&headers) {
-        change(&site, vec![Change::EndSession(password::digest(&secret))]).await?;
+        let end = vec![Change::EndSession(password::digest(&secret))];
+        site.handle.store().change_people(end).await?;
     }
     Ok(gone(jar))
 }
@@ -280,7 +281,7 @@ pub(crate) async fn change_password(
         expires_at: now.plus(SESSION),
         origin: origin.0,
     };
-    change(&site, vec![Change::Session(session)]).await?;
+    site.handle.store().change_people(vec![Change::Session(session)]).await?;
     let cookie = jar.set_session(&secret, SESSION);
     Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to("/")).into_response())
 }
@@ -297,8 +298,4 @@ pub(crate) async fn prefer(jar: Jar, fields: Fields) -> Response {
         headers.append(header::SET_COOKIE, jar.set(THEME_COOKIE, theme, year));
     }
     (headers, Redirect::to(own_page(fields.text("back")))).into_response()
-}
-
-async fn change(site: &Site, changes: Vec<Change>) -> Result<(), PageError> {
-    Ok(site.handle.store().change_people(changes).await?)
 }

@@ -2,12 +2,10 @@
 //!
 //! They change rarely and one at a time. Hashes are made elsewhere; nothing here can be used to log in.
 
-use std::time::Duration;
-
 use rusqlite::Connection;
 use weir_core::time::Timestamp;
 
-use super::{Advice, CommitError, Error, Store};
+use super::{Advice, CommitError, Error, RESUBMIT, Store};
 
 /// Somebody who may log in.
 #[derive(Clone, PartialEq, Eq)]
@@ -209,9 +207,6 @@ impl Change {
 
 type Person = (String, String, bool, i64, String, String);
 type Session = (String, String, i64, i64, String);
-/// How long to wait before what could not be written is written again.
-const AGAIN: Duration = Duration::from_millis(500);
-
 type Token = (String, String, String, i64, i64, Option<i64>, String);
 type Audit = (i64, i64, String, String, String, String, Option<String>, Option<String>);
 
@@ -229,12 +224,12 @@ impl Store {
     ///
     /// # Errors
     /// It will never be kept.
-    pub async fn keep_people(&self, changes: Vec<Change>) -> Result<(), CommitError> {
-        while let Err(error) = self.change_people(changes.clone()).await {
+    pub async fn keep_note(&self, note: Change) -> Result<(), CommitError> {
+        while let Err(error) = self.change_people(vec![note.clone()]).await {
             if error.trouble.advice() == Advice::Stop {
                 return Err(error);
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RESUBMIT).await;
         }
         Ok(())
     }

@@ -141,23 +141,19 @@ impl Desk {
             return Brought::Back(order);
         }
         let commit = writer.commit(std::slice::from_ref(&*order));
-        let must_look = match commit {
+        // One that is gone after a failure is made anew with that patience.
+        writer.waits_for_others(connect::BUSY);
+        match commit {
             Commit::Done => {
                 order.tell();
-                !owed
+                Brought::Dealt { must_look: !owed }
             }
-            Commit::Failed(..) => {
-                writer.waits_for_others(connect::BUSY);
-                return Brought::Back(order);
-            }
+            Commit::Failed(..) => Brought::Back(order),
             Commit::Died => {
-                writer.die();
                 order.forget();
-                true
+                Brought::Dealt { must_look: true }
             }
-        };
-        writer.waits_for_others(connect::BUSY);
-        Brought::Dealt { must_look }
+        }
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -244,10 +240,11 @@ impl Writer {
         Ok(None)
     }
 
-    /// As if its process had died.
-    fn die(&mut self) {
+    /// As if its process had died: its connection goes, and what that had begun.
+    fn die(&mut self) -> Commit {
         self.is_closed = true;
         self.connection = None;
+        Commit::Died
     }
 
     /// Brings the database into one file and lets go of it.
@@ -286,7 +283,6 @@ impl Writer {
                             order.hand_back(trouble, message);
                         }
                         Commit::Died => {
-                            self.die();
                             order.forget();
                             return Err(Died);
                         }
@@ -300,7 +296,6 @@ impl Writer {
                 }
             }
             Commit::Died => {
-                self.die();
                 orders.into_iter().for_each(Order::forget);
                 return Err(Died);
             }
@@ -330,17 +325,14 @@ impl Writer {
                 self.checkpoints.wrote(orders.iter().map(|order| order.batch.len()).sum());
                 match self.faults.at(Point::AfterCommit) {
                     Fault::None => Commit::Done,
-                    Fault::Fail(_) | Fault::Die => Commit::Died,
+                    Fault::Fail(_) | Fault::Die => self.die(),
                 }
             }
             Commit::Failed(trouble, message) => {
                 self.roll_back();
                 Commit::Failed(trouble, message)
             }
-            Commit::Died => {
-                self.roll_back();
-                Commit::Died
-            }
+            Commit::Died => self.die(),
         }
     }
 

@@ -6,8 +6,9 @@ use weir_core::ids::AttemptId;
 use weir_core::outcome::{ErrorClass, Failure, Outcome};
 use weir_core::run::{CancelReason, Command, TaskState};
 
-use super::{After, RESUBMIT, Turn, World, is_past};
+use super::{After, Turn, World, is_past};
 use crate::input::{Action, CommitFailure};
+use crate::store::RESUBMIT;
 
 impl Turn {
     /// Submits what has gathered, unless a batch is on its way.
